@@ -1,0 +1,38 @@
+# Everything runs in .venv, made here; `make help` lists the targets.
+PYTHON ?= python3
+BIN    := .venv/bin
+
+.PHONY: help setup demo test prove clean
+
+help:
+	@echo "make demo    compile the example for a Cortex-M7 and prove it on the host and in QEMU"
+	@echo "make test    ruff, mypy and the tests (under 10 minutes on 2 cores)"
+	@echo "make prove   the long checks: all images on all networks"
+	@echo "make setup   only what these need: .venv, and Debian packages where missing"
+	@echo "make clean   remove .venv and everything built"
+
+setup: .venv/installed
+	@tools/debian_packages.sh optional
+
+# Made again when the dependencies change; the source is installed editable and needs no new installation.
+.venv/installed: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and f"mbv2gen needs Python 3.10 or newer; {sys.executable} is {sys.version.split()[0]}. Try: make PYTHON=python3.11")'
+	@PYTHON=$(PYTHON) tools/debian_packages.sh required
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	@touch $@
+
+demo: setup
+	$(BIN)/mbv2gen demo
+
+test: setup
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pytest -n auto
+
+prove: setup
+	$(BIN)/pytest -n auto -m prove
+
+clean:
+	rm -rf .venv build dist mbv2gen.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,222 @@
+/* main.c - runs a generated network on a file of inputs: one source for the host and for every board.
+ *
+ *     PROGRAM INPUTS OUTPUTS RESULTS [TAPS]
+ *
+ * INPUTS   any number of inputs, NN_INPUT_BYTES each; one is read at a time, straight into the arena
+ * OUTPUTS  as many outputs, NN_OUTPUT_BYTES each
+ * RESULTS  text, all numbers in hexadecimal, '-' for what this build cannot tell:
+ *              network arena A input I output O layers L
+ *              run N status S guard G stack B instructions K      G = bytes changed outside the arena
+ *              layer N K                                          profile build: one a layer, N = L for the rest
+ *              end N                                              N = number of runs
+ * TAPS     records of four little-endian words (layer, row, first, count) and `count` values; after each run one of
+ *          (TAP_END, run, 0, 0)
+ *
+ * Before each run the arena is filled with noise: nothing may depend on what was there.
+ */
+#include "measure.h"
+#include "network.h"
+#include "port.h"
+
+#define EXIT_USAGE 2
+#define GUARD_BYTES 64u
+#define LINE_BYTES 128u
+#define TAP_END 0xFFFFFFFFu
+
+_Static_assert(GUARD_BYTES % NN_ARENA_ALIGN == 0, "the front guard would spoil the arena's alignment");
+
+static struct {
+    _Alignas(NN_ARENA_ALIGN) uint8_t front[GUARD_BYTES];
+    uint8_t arena[NN_ARENA_BYTES];
+    uint8_t back[GUARD_BYTES];
+} memory;
+
+static NN_ctx context;
+
+#ifdef MBV2_TAP
+static int tap_file;
+static int tap_failed;
+
+void mbv2_tap(unsigned layer, unsigned row, unsigned first, const int8_t *values, unsigned count) {
+    const uint32_t head[4] = {layer, row, first, count};
+    if (port_write(tap_file, head, sizeof head) != 0 || port_write(tap_file, values, count) != 0) {
+        tap_failed = 1;
+    }
+}
+#endif
+
+typedef struct line {
+    char text[LINE_BYTES];
+    unsigned length;
+} line;
+
+static void add_text(line *to, const char *text) {
+    while (*text != '\0' && to->length < LINE_BYTES) {
+        to->text[to->length++] = *text++;
+    }
+}
+
+static void add_number(line *to, const char *name, uint64_t value) {
+    char digits[17];
+    unsigned at = sizeof digits - 1;
+    digits[at] = '\0';
+    do {
+        digits[--at] = "0123456789abcdef"[value & 15u];
+        value >>= 4;
+    } while (value != 0);
+    add_text(to, name);
+    add_text(to, &digits[at]);
+}
+
+static void add_if_known(line *to, const char *name, bool known, uint64_t value) {
+    if (known) {
+        add_number(to, name, value);
+    } else {
+        add_text(to, name);
+        add_text(to, "-");
+    }
+}
+
+static int write_line(int file, line *text) {
+    add_text(text, "\n");
+    return port_write(file, text->text, text->length);
+}
+
+static uint8_t noise(uint32_t *state) {
+    *state ^= *state << 13; /* xorshift32 (Marsaglia, "Xorshift RNGs", 2003) */
+    *state ^= *state >> 17;
+    *state ^= *state << 5;
+    return (uint8_t)(*state >> 24);
+}
+
+static uint32_t seed(uint32_t run) { return (run + 1u) * 2654435761u | 1u; }
+
+/* Noise in the guards and in the arena; from here to `broken_guards` the guards are nobody's. */
+static void make_noise(uint32_t run) {
+    uint32_t state = seed(run);
+    for (uint32_t i = 0; i < GUARD_BYTES; i++) {
+        memory.front[i] = noise(&state);
+        memory.back[i] = noise(&state);
+    }
+    for (uint32_t i = 0; i < NN_ARENA_BYTES; i++) {
+        memory.arena[i] = noise(&state);
+    }
+    port_forbid(memory.front, GUARD_BYTES);
+    port_forbid(memory.back, GUARD_BYTES);
+}
+
+static uint32_t broken_guards(uint32_t run) {
+    uint32_t state = seed(run);
+    uint32_t broken = 0;
+    port_allow(memory.front, GUARD_BYTES);
+    port_allow(memory.back, GUARD_BYTES);
+    for (uint32_t i = 0; i < GUARD_BYTES; i++) {
+        broken += memory.front[i] != noise(&state) ? 1u : 0u;
+        broken += memory.back[i] != noise(&state) ? 1u : 0u;
+    }
+    return broken;
+}
+
+/* One result line, and in a profile build one a layer. 0, or -1 where the file cannot be written. */
+static int write_result(int file, uint32_t run, int status, uint32_t broken, const measurement *taken) {
+    line text = {.length = 0};
+    add_number(&text, "run ", run);
+    add_number(&text, " status ", (uint32_t)status);
+    add_number(&text, " guard ", broken);
+    add_if_known(&text, " stack ", taken->has_stack, taken->stack_bytes);
+    add_if_known(&text, " instructions ", taken->has_instructions, taken->instructions);
+    int failed = write_line(file, &text);
+    for (unsigned layer = 0; taken->has_layers && layer <= NN_LAYERS; layer++) {
+        text.length = 0;
+        add_number(&text, "layer ", layer);
+        add_number(&text, " ", measure_layer(layer));
+        failed |= write_line(file, &text);
+    }
+    return failed;
+}
+
+static int write_head(int file) {
+    line text = {.length = 0};
+    add_number(&text, "network arena ", NN_ARENA_BYTES);
+    add_number(&text, " input ", NN_INPUT_BYTES);
+    add_number(&text, " output ", NN_OUTPUT_BYTES);
+    add_number(&text, " layers ", NN_LAYERS);
+    return write_line(file, &text);
+}
+
+static int fail(const char *why) {
+    port_message("MBV2 ");
+    port_message(why);
+    port_message("\n");
+    return EXIT_USAGE;
+}
+
+/* One input through the network. 1 = done, 0 = no input left, -1 = the file ends within an input. */
+static int infer(int input_file, uint32_t run, int *status, measurement *taken) {
+    make_noise(run);
+    const size_t got = port_read(input_file, NN_input(&context), NN_INPUT_BYTES);
+    if (got != NN_INPUT_BYTES) {
+        return got == 0 ? 0 : -1;
+    }
+    *status = measure_inference(&context, taken);
+    return 1;
+}
+
+/* All inputs. NULL where everything went well, else what did not. */
+static const char *infer_all(int input_file, int output_file, int result_file, uint32_t *runs) {
+    measurement taken;
+    int status = 0;
+    for (*runs = 0;; ++*runs) {
+        const int got = infer(input_file, *runs, &status, &taken);
+        if (got <= 0) {
+            return got == 0 ? NULL : "the input file ends within an input";
+        }
+        const uint32_t broken = broken_guards(*runs);
+#ifdef MBV2_TAP
+        mbv2_tap(TAP_END, *runs, 0, NULL, 0);
+        if (tap_failed) {
+            return "the tap file cannot be written";
+        }
+#endif
+        if (port_write(output_file, NN_output(&context), NN_OUTPUT_BYTES) != 0 ||
+            write_result(result_file, *runs, status, broken, &taken) != 0) {
+            return "the result files cannot be written";
+        }
+    }
+}
+
+int main(int argc, char **argv) {
+    if (argc < 4) {
+        return fail("usage: PROGRAM INPUTS OUTPUTS RESULTS [TAPS]");
+    }
+    const int input_file = port_open_to_read(argv[1]);
+    const int output_file = port_open_to_write(argv[2]);
+    const int result_file = port_open_to_write(argv[3]);
+    if (input_file < 0 || output_file < 0 || result_file < 0) {
+        return fail("a file cannot be opened");
+    }
+#ifdef MBV2_TAP
+    tap_file = argc > 4 ? port_open_to_write(argv[4]) : -1;
+    if (tap_file < 0) {
+        return fail("the tap file cannot be opened");
+    }
+#endif
+    measure_start();
+    if (NN_init(&context, memory.arena, sizeof memory.arena) != 0) {
+        return fail("the network refuses its arena");
+    }
+    uint32_t runs = 0;
+    const char *wrong = write_head(result_file) != 0 ? "the result files cannot be written"
+                                                     : infer_all(input_file, output_file, result_file, &runs);
+    if (wrong != NULL) {
+        return fail(wrong);
+    }
+    line text = {.length = 0};
+    add_number(&text, "end ", runs);
+    int failed = write_line(result_file, &text);
+    failed |= port_close(input_file) | port_close(output_file) | port_close(result_file);
+#ifdef MBV2_TAP
+    failed |= port_close(tap_file);
+#endif
+    return failed != 0 ? fail("a file cannot be closed") : 0;
+}

@@ -1,0 +1,27 @@
+/* measure.h - one inference, and what it took. One measure_*.c is linked. */
+#ifndef MBV2_FIRMWARE_MEASURE_H
+#define MBV2_FIRMWARE_MEASURE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "network.h"
+
+typedef struct measurement {
+    bool has_stack;
+    bool has_instructions;
+    bool has_layers;
+    uint32_t stack_bytes;  /* deepest use of NAME_run below its caller */
+    uint64_t instructions; /* from NAME_run's first instruction to its return, both counted */
+} measurement;
+
+/* Starts the timer and learns what measuring itself costs. Call it once, first. */
+void measure_start(void);
+
+/* NAME_run's status; fills in what this machine and this build can tell. */
+int measure_inference(NN_ctx *ctx, measurement *result);
+
+/* Instructions of one layer in the last run, in a profile build; layer NN_LAYERS is what belongs to none. */
+uint32_t measure_layer(unsigned layer);
+
+#endif

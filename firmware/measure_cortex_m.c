@@ -1,0 +1,146 @@
+/* measure_cortex_m.c - paints the stack, and counts instructions with the board's timer.
+ *
+ * Under QEMU's -icount an instruction takes 2^shift ns, so that a timer inside the machine counts instructions:
+ * instructions = ticks * TIMER_NUMERATOR / 2^TIMER_SHIFT. The board's description makes that at least two ticks an
+ * instruction: both readings are off by less than one tick, so rounding to the nearest is exact.
+ */
+#include "measure.h"
+
+#include "board.h"
+
+#define PAINT 0xA5C35A3Cu
+
+extern uint32_t stack_limit[];
+
+#if TIMER_EXACT
+
+static uint64_t to_instructions(uint64_t ticks) {
+    return (ticks * TIMER_NUMERATOR + (1u << TIMER_SHIFT >> 1)) >> TIMER_SHIFT;
+}
+
+#ifndef MBV2_PROFILE
+/* The fine timer wraps; the coarse one, which starts and ends beside it, says how often. */
+static uint64_t elapsed_ticks(uint32_t fine, uint32_t coarse) {
+    const uint64_t about = (uint64_t)coarse * TIMER_FINE_PER_COARSE;
+    const uint64_t wraps = (about - fine + 0x80000000u) >> 32;
+    return (wraps << 32) + fine;
+}
+#endif
+
+#endif
+
+typedef struct timing {
+    uint32_t fine;
+    uint32_t coarse;
+    uint32_t stack_bytes;
+    int status;
+} timing;
+
+/* Calls `run` between two readings of the timer, on a painted stack. Nothing here moves sp between the painting and
+ * the end of the call (AAPCS: no argument on the stack), so sp now is sp at the call. */
+__attribute__((noipa)) static void timed(int (*run)(NN_ctx *), NN_ctx *ctx, timing *result) {
+    uint32_t *sp;
+    __asm volatile("mov %0, sp" : "=r"(sp));
+    for (volatile uint32_t *p = stack_limit; p < sp; p++) {
+        *p = PAINT;
+    }
+    const uint32_t coarse = timer_coarse();
+    const uint32_t fine = timer_fine();
+    result->status = run(ctx);
+    result->fine = timer_fine() - fine;
+    result->coarse = timer_coarse() - coarse;
+    const volatile uint32_t *p = stack_limit;
+    while (p < sp && *p == PAINT) {
+        p++;
+    }
+    result->stack_bytes = (uint32_t)((uintptr_t)sp - (uintptr_t)p);
+}
+
+#ifdef MBV2_PROFILE
+
+static uint32_t spent[NN_LAYERS + 1]; /* instructions; the last one is what belongs to no layer */
+static uint32_t hook_cost;            /* instructions between two hooks with nothing between them */
+static uint32_t last;
+static unsigned current;
+
+/* What lies behind the first reading and before the second is not counted; what lies outside them is `hook_cost`. */
+__attribute__((noipa)) void mbv2_profile(unsigned layer) {
+    const uint32_t now = timer_fine();
+#if TIMER_EXACT
+    spent[current] += (uint32_t)to_instructions(now - last) - hook_cost;
+#else
+    (void)now;
+#endif
+    current = layer < NN_LAYERS ? layer : NN_LAYERS;
+    last = timer_fine();
+}
+
+static void profile_start(void) {
+    for (unsigned i = 0; i <= NN_LAYERS; i++) {
+        spent[i] = 0;
+    }
+    current = NN_LAYERS;
+    last = timer_fine();
+}
+
+void measure_start(void) {
+    timer_start();
+    hook_cost = 0;
+    profile_start();
+    mbv2_profile(0);
+    mbv2_profile(0);
+    hook_cost = spent[0];
+}
+
+int measure_inference(NN_ctx *ctx, measurement *result) {
+    timing taken;
+    *result = (measurement){.has_layers = TIMER_EXACT};
+    profile_start();
+    timed(NN_run, ctx, &taken);
+    return taken.status;
+}
+
+uint32_t measure_layer(unsigned layer) { return spent[layer]; }
+
+#else
+
+#if TIMER_EXACT
+static uint32_t empty_ticks;
+
+#define NOTHING_INSTRUCTIONS 2u
+__attribute__((naked, noinline)) static int nothing(NN_ctx *ctx) {
+    (void)ctx;
+    __asm volatile("movs r0, #0\n\tbx lr");
+}
+#endif
+
+void measure_start(void) {
+    timer_start();
+#if TIMER_EXACT
+    timing taken;
+    timed(nothing, (NN_ctx *)0, &taken);
+    empty_ticks = taken.fine;
+#endif
+}
+
+int measure_inference(NN_ctx *ctx, measurement *result) {
+    timing taken;
+    timed(NN_run, ctx, &taken);
+    *result = (measurement){.stack_bytes = taken.stack_bytes};
+#ifndef MBV2_TAP /* the hook has a stack and instructions of its own */
+    result->has_stack = true;
+#if TIMER_EXACT
+    const uint64_t ticks = elapsed_ticks(taken.fine, taken.coarse);
+    result->has_instructions = true;
+    result->instructions = to_instructions(ticks) - to_instructions(empty_ticks) + NOTHING_INSTRUCTIONS;
+#endif
+#endif
+    return taken.status;
+}
+
+uint32_t measure_layer(unsigned layer) {
+    (void)layer;
+    return 0;
+}
+
+#endif

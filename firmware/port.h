@@ -1,0 +1,26 @@
+/* port.h - what main.c needs of the machine: files, messages, an end. One port is linked. */
+#ifndef MBV2_FIRMWARE_PORT_H
+#define MBV2_FIRMWARE_PORT_H
+
+#include <stddef.h>
+
+/* Opens a file; a negative handle where that failed. */
+int port_open_to_read(const char *name);
+int port_open_to_write(const char *name);
+
+/* Reads up to `bytes`; returns how many there were. */
+size_t port_read(int file, void *to, size_t bytes);
+
+/* Writes all of it; whoever watches the file's size sees it at once. Returns 0, or -1 where that failed. */
+int port_write(int file, const void *from, size_t bytes);
+
+int port_close(int file);
+
+/* One line for the person who runs it (standard error). */
+void port_message(const char *text);
+
+/* Bytes that nobody may touch from now on, where the machine can watch that (address sanitizer). */
+void port_forbid(const void *from, size_t bytes);
+void port_allow(const void *from, size_t bytes);
+
+#endif

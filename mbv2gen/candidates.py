@@ -1,0 +1,82 @@
+"""Candidates: for each operator the kernels that could run it, and the choice of one each.
+
+A choice is legal where every tensor has one layout: its producer writes what all its consumers read. The network's
+own inputs and outputs are canonical (RowNHWC). Among the legal choices the cheapest in instructions is taken, exactly,
+by dynamic programming over the layouts of the tensors that are alive between two operators.
+"""
+
+from __future__ import annotations
+
+from mbv2gen.errors import Mbv2genError
+from mbv2gen.kernels import Candidate, Contract, wanted_layout
+from mbv2gen.layouts import Layout, RowNHWC
+from mbv2gen.quantized_network import QOperator, QuantizedNetwork
+
+
+def candidates(network: QuantizedNetwork, family: tuple[Contract, ...]) -> dict[str, tuple[Candidate, ...]]:
+    """Operator name -> its candidates. Raises Mbv2genError where no kernel of the family takes an operator."""
+    wanted = _wanted_layouts(network, family)
+    result = {}
+    for operator in network.operators:
+        found = tuple(
+            Candidate(operator.name, contract, input_layout, output_layout, contract.instructions(operator, network))
+            for contract in family
+            if contract.operator_kind == operator.kind and contract.applies(operator)
+            for input_layout in (wanted_layout(contract.reads, operator, network.shape(operator.inputs[0])),)
+            for output_layout in wanted[operator.outputs[0]]
+            if isinstance(output_layout, contract.writes)
+        )
+        if not found:
+            raise Mbv2genError(f"{network.source.file}: node '{operator.name}': no kernel takes this {operator.kind}")
+        result[operator.name] = found
+    return result
+
+
+def _wanted_layouts(network: QuantizedNetwork, family: tuple[Contract, ...]) -> dict[str, tuple[Layout, ...]]:
+    """Tensor -> the layouts that some kernel of some consumer would read it in."""
+    wanted: dict[str, list[Layout]] = {t.name: [] for t in network.tensors}
+    for name in network.outputs:
+        wanted[name].append(RowNHWC())
+    for operator in network.operators:
+        for contract in family:
+            if contract.operator_kind != operator.kind or not contract.applies(operator):
+                continue
+            for name in operator.inputs:
+                layout = wanted_layout(contract.reads, operator, network.shape(name))
+                if layout not in wanted[name]:
+                    wanted[name].append(layout)
+    return {name: tuple(layouts) for name, layouts in wanted.items()}
+
+
+def choose(network: QuantizedNetwork, options: dict[str, tuple[Candidate, ...]]) -> tuple[Candidate, ...]:
+    """The cheapest legal candidate of every operator, in the network's order."""
+    last_use = _last_uses(network)
+    states: dict[frozenset[tuple[str, Layout]], tuple[float, tuple[Candidate, ...]]] = {
+        frozenset((name, RowNHWC()) for name in network.inputs): (0.0, ())
+    }
+    for index, operator in enumerate(network.operators):
+        following: dict[frozenset[tuple[str, Layout]], tuple[float, tuple[Candidate, ...]]] = {}
+        for state, (cost, chosen) in states.items():
+            for candidate in options[operator.name]:
+                if any((name, candidate.input_layout) not in state for name in operator.inputs):
+                    continue
+                grown = state | {(name, candidate.output_layout) for name in operator.outputs}
+                key = frozenset(item for item in grown if last_use[item[0]] > index)
+                total = cost + candidate.instructions
+                if key not in following or total < following[key][0]:
+                    following[key] = (total, (*chosen, candidate))
+        states = following
+        if not states:
+            raise Mbv2genError(f"{network.source.file}: node '{operator.name}': no kernel reads its input's layout")
+    outputs = frozenset((name, RowNHWC()) for name in network.outputs)
+    return min((value for key, value in states.items() if key >= outputs), key=lambda value: value[0])[1]
+
+
+def _last_uses(network: QuantizedNetwork) -> dict[str, int]:
+    """Tensor -> index of the last operator that reads it; outputs are read after all."""
+    last = {t.name: -1 for t in network.tensors}
+    operators: tuple[QOperator, ...] = network.operators
+    for index, operator in enumerate(operators):
+        last.update(dict.fromkeys(operator.inputs, index))
+    last.update(dict.fromkeys(network.outputs, len(operators)))
+    return last

@@ -1,0 +1,127 @@
+"""The compiler: one chain of stages over frozen values. After each stage stands a check that shares no code with it.
+
+    model.onnx -> Graph -> Network -> QuantizedNetwork -> Candidates -> Plan -> Program -> CSources
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mbv2gen import (
+    bounds,
+    candidates,
+    csources,
+    identifiers,
+    lowering,
+    onnx_file,
+    output_folder,
+    packing_check,
+    pictures,
+    plan,
+    preprocessing,
+    program,
+    program_interpreter,
+    quantized_network_file,
+    quantizer,
+    report,
+    targets,
+    tflite_file,
+)
+from mbv2gen.network import Network
+from mbv2gen.quantized_network import QuantizedNetwork
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user asked for; see ``mbv2gen compile --help``. None is: not said."""
+
+    target: str = "cortex-m7"
+    name: str | None = None
+    calibration: str | None = None
+    mean: str | None = None
+    std: str | None = None
+    preprocess: str | None = None
+    resize: str | None = None
+    colour: str | None = None
+    emit: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """The values of the last stages, and the files they become."""
+
+    network: Network
+    quantized: QuantizedNetwork
+    program: program.Program
+    files: dict[str, bytes]
+    warnings: tuple[str, ...]
+
+
+def read_network(model: Path, name: str | None = None) -> Network:
+    """model.onnx -> Graph -> Network."""
+    chosen = identifiers.check_network_name(name) if name else identifiers.network_name(model.stem)
+    return lowering.lower(onnx_file.read_graph(model), chosen)
+
+
+def compile_model(model: Path, options: Options, progress: Progress | None = None) -> Compiled:
+    """The whole chain but the writing; raises Mbv2genError for bad input, CheckFailed where a stage's check fails."""
+    network = read_network(model, options.name)
+    quantized, warnings = quantize(model, network, options, progress)
+    bounds.check(quantized)
+
+    target = targets.find(options.target)
+    chosen = candidates.choose(quantized, candidates.candidates(quantized, target.family))
+    planned = plan.plan(quantized, chosen)
+    complete = program.program(quantized, planned, target.name)
+    program_interpreter.check_arena(complete)
+    packing_check.check_packing(complete)
+
+    sources = csources.render(complete, network.name, command_line(model, network.name, options))
+    files = {file: text.encode() for file, text in sources.items()}
+    files[output_folder.NETWORK] = quantized_network_file.dump(quantized)
+    files[output_folder.REPORT] = report.text(report.report(complete))
+    if "tflite" in options.emit:
+        files[f"{network.name}.tflite"] = tflite_file.emit(quantized)
+    return Compiled(network, quantized, complete, files, warnings)
+
+
+def quantize(
+    model: Path, network: Network, options: Options, progress: Progress | None = None
+) -> tuple[QuantizedNetwork, tuple[str, ...]]:
+    """Network -> QuantizedNetwork, and what the user should know about it."""
+    channels = network.shape(network.inputs[0])[2]
+    how = preprocessing.from_options(
+        channels,
+        network.model_input,
+        mean=options.mean,
+        std=options.std,
+        preprocess=options.preprocess,
+        resize=options.resize,
+        colour=options.colour,
+        toml=model.with_suffix(".toml"),
+    )
+    warnings: tuple[str, ...] = (how.note,) if how.note else ()
+    if options.calibration is None:
+        warnings += (
+            "no --calibration: ranges come from ReLU6 and synthetic pictures, and accuracy will suffer; "
+            "give about 100 pictures like those the network will see",
+        )
+        return quantizer.quantize(network, None, how, progress), warnings
+    data = pictures.open_pictures(options.calibration, network.shape(network.inputs[0]), how, network.model_input)
+    return quantizer.quantize(network, data, how, progress), warnings
+
+
+def command_line(model: Path, name: str, options: Options) -> str:
+    """The command that makes these files again, with bare file names: the same in every folder."""
+    words = ["mbv2gen compile", model.name, "--target", options.target, "--name", name]
+    if options.calibration is not None:
+        words += ["--calibration", options.calibration.rstrip("/\\").replace("\\", "/").rsplit("/", 1)[-1]]
+    for option in ("mean", "std", "preprocess", "resize", "colour"):
+        value = getattr(options, option)
+        if value is not None:
+            words += [f"--{option}", value]
+    return " ".join(words)

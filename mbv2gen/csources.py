@@ -1,0 +1,159 @@
+"""CSources: the program as C text. Pure rendering: {file name: text}, no I/O but the templates', no arithmetic.
+
+Templates arrange (templates/*.j2), Python computes; kernels need no substitution and are copied as they stand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from numpy.typing import NDArray
+
+from mbv2gen import __version__, resources
+from mbv2gen.layouts import PlanarLines
+from mbv2gen.identifiers import comment
+from mbv2gen.plan import Buffer
+from mbv2gen.program import Call, Program
+
+# What each kernel file includes, so that a folder holds just what it uses.
+COMMON = ("mbv2_kernels.h", "mbv2_arithmetic.h", "mbv2_pipeline.h", "mbv2_pipeline.c", "mbv2_tap.h")
+_DOT_BODIES = frozenset({"conv_1x1_s8", "conv_1x1_lines_s8", "fully_connected_s8"})
+
+
+@dataclass(frozen=True)
+class TapView:
+    """How a layer's rows are handed out: planar lines of ``line`` bytes, or NHWC where ``line`` is 0."""
+
+    rows: Buffer
+    left: int
+    line: int
+    w: int
+    c: int
+
+
+def render(program: Program, name: str, command: str) -> dict[str, str]:
+    """-> {file name: text} of the whole output but report.json; deterministic, no path, no time."""
+    environment = _environment()
+    context = {
+        "p": program,
+        "name": name,
+        "command": comment(command, 200),
+        "version": __version__,
+        "taps": [_tap(call) for call in program.calls],
+        "view": _header_view(program),
+    }
+    files = {
+        f"{name}.h": "network.h.j2",
+        f"{name}.c": "network.c.j2",
+        f"{name}_weights.h": "weights.h.j2",
+        f"{name}_weights.c": "weights.c.j2",
+        "Makefile": "Makefile.j2",
+    }
+    if program.network.model_output.tail != "none":
+        files[f"{name}_{program.network.model_output.tail}.c"] = "tail.c.j2"
+    if program.network.pixel_input is not None:
+        files[f"{name}_pixels.c"] = "pixels.c.j2"
+    kernels = kernel_files(program)
+    context["sources"] = sorted(f for f in (*files, *kernels) if f.endswith((".c", ".S")))
+    rendered = {file: environment.get_template(template).render(context) for file, template in files.items()}
+    return rendered | {file: (_kernels_dir() / file).read_text(encoding="utf-8") for file in kernels}
+
+
+def kernel_files(program: Program) -> tuple[str, ...]:
+    """The kernel files a program needs, and only those."""
+    dot = ("mbv2_dot.h",) if _DOT_BODIES & set(program.bodies) else ()
+    return COMMON + dot + tuple(f"mbv2_{body}.c" for body in program.bodies)
+
+
+def _kernels_dir() -> Path:
+    return resources.templates_dir() / "kernels"
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(resources.templates_dir()),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+    environment.filters |= {
+        "comment": comment,
+        "thousands": lambda value: f"{value:,}",
+        "shape": lambda shape: "x".join(map(str, shape)),
+        "table": table,
+        "number": lambda value: f"{value:.8g}",
+        "c_float": c_float,
+    }
+    return environment
+
+
+def table(values: NDArray[np.generic]) -> str:
+    """Numbers as the body of a C initialiser: right-aligned, twelve int8 a row, four-space indent."""
+    width, per_row = (4, 12) if values.dtype.itemsize == 1 else (11, 8)
+    flat = values.reshape(-1).tolist()
+    row = "    " + ", ".join([f"%{width}d"] * per_row) + ",\n"
+    full, rest = divmod(len(flat), per_row)
+    text = row * full % tuple(flat[: full * per_row])
+    if rest:
+        text += "    " + ", ".join([f"%{width}d"] * rest) % tuple(flat[-rest:]) + ",\n"
+    return text.rstrip("\n")
+
+
+def c_float(value: float) -> str:
+    """A float32 as a C literal that reads back to the same value."""
+    text = f"{np.float32(value):.9g}"
+    return text + ("f" if any(c in text for c in ".en") else ".0f")
+
+
+@dataclass(frozen=True)
+class HeaderView:
+    """What the header says in words about input and output."""
+
+    input_scale: float
+    input_zero_point: int
+    input_shape: tuple[int, int, int]
+    input_bytes: int
+    output_scale: float
+    output_zero_point: int
+    output_shape: tuple[int, int, int]
+    output_bytes: int
+    probabilities: tuple[float, ...]
+
+
+def _header_view(program: Program) -> HeaderView:
+    network = program.network
+    source, result = network.tensor(network.inputs[0]), network.tensor(network.outputs[0])
+    return HeaderView(
+        source.scale,
+        source.zero_point,
+        source.shape,
+        int(np.prod(source.shape)),
+        result.scale,
+        result.zero_point,
+        result.shape,
+        int(np.prod(result.shape)),
+        _tail_table(network.model_output.tail, result.scale, result.zero_point),
+    )
+
+
+def _tail_table(tail: str, scale: float, zero_point: int) -> tuple[float, ...]:
+    """256 floats: exp(-scale * distance from the largest logit), or the sigmoid of each int8 value from -128 on."""
+    steps = np.arange(256, dtype=np.float64)
+    if tail == "softmax":
+        return tuple(float(v) for v in np.exp(-scale * steps).astype(np.float32))
+    if tail == "sigmoid":
+        return tuple(float(v) for v in (1 / (1 + np.exp(-scale * (steps - 128 - zero_point)))).astype(np.float32))
+    return ()
+
+
+def _tap(call: Call) -> TapView:
+    _, w, c = call.output_shape
+    layout = call.output.layout
+    if isinstance(layout, PlanarLines):
+        return TapView(call.output, layout.pad_left, layout.line_bytes(call.output_shape), w, c)
+    return TapView(call.output, 0, 0, w, c)

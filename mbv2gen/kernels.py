@@ -1,0 +1,144 @@
+"""Kernels: what each body of C promises. A contract is frozen data; the planner chooses by these tables alone.
+
+A kernel works in units. Unit u reads the rows [u * stride - pad, u * stride - pad + span) of an input, as far as they
+exist, and writes row u of its output; a reducing kernel (mean) writes its only row with its last unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mbv2gen.layouts import Layout, PlanarLines, RowNHWC
+from mbv2gen.network import Shape
+from mbv2gen.quantized_network import (
+    QConv2D,
+    QDepthwiseConv2D,
+    QOperator,
+    QuantizedNetwork,
+)
+
+
+@dataclass(frozen=True)
+class Access:
+    """The rows a unit reads: [u * stride - pad, u * stride - pad + span) of a tensor of ``height`` rows."""
+
+    tensor: str
+    height: int
+    span: int
+    stride: int
+    pad: int
+
+    def wanted(self, unit: int) -> int:
+        """Rows that must have been made before the unit can run."""
+        return min(self.height, max(0, unit * self.stride - self.pad + self.span))
+
+    def oldest(self, unit: int) -> int:
+        """The first row the unit reads."""
+        return min(self.height, max(0, unit * self.stride - self.pad))
+
+
+@dataclass(frozen=True)
+class Contract:
+    """A kernel body: the C function, what it reads and writes, where it applies, what it costs.
+
+    ``reads`` and ``writes`` are kinds of layout; ``scratch_bytes`` is memory a unit needs for itself, ``keeps_scratch``
+    that it must survive from unit to unit; ``in_place``: the output row may lie exactly on the row of input 0.
+    ``instructions`` is an estimate for a whole operator, good enough to choose by.
+    """
+
+    body: str
+    operator_kind: str
+    reads: type[Layout]
+    writes: type[Layout]
+    instructions: Callable[[QOperator, QuantizedNetwork], float]
+    applies: Callable[[QOperator], bool] = lambda operator: True
+    scratch_bytes: Callable[[QOperator, QuantizedNetwork], int] = lambda operator, network: 0
+    keeps_scratch: bool = False
+    reduces: bool = False
+    in_place: bool = False
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A contract applied to one operator, its layouts made concrete."""
+
+    operator: str
+    contract: Contract
+    input_layout: Layout
+    output_layout: Layout
+    instructions: float
+
+
+def macs(operator: QOperator, network: QuantizedNetwork) -> int:
+    """Multiply-accumulates of a quantized operator."""
+    h, w, c = network.shape(operator.outputs[0])
+    if operator.kind in ("conv", "pointwise", "fully_connected"):
+        assert not isinstance(operator, QDepthwiseConv2D)
+        return h * w * int(operator.weights.size)  # type: ignore[union-attr]
+    if isinstance(operator, QDepthwiseConv2D):
+        return h * w * int(operator.weights.size)
+    return 0
+
+
+def accesses(operator: QOperator, network: QuantizedNetwork) -> tuple[Access, ...]:
+    """The rows of each input that the units of an operator read."""
+    heights = [network.shape(name)[0] for name in operator.inputs]
+    if isinstance(operator, QConv2D | QDepthwiseConv2D):
+        w = operator.window
+        return (Access(operator.inputs[0], heights[0], w.kernel_h, w.stride_h, w.pad_top),)
+    if operator.kind == "fully_connected":
+        return (Access(operator.inputs[0], heights[0], heights[0], 0, 0),)
+    return tuple(Access(name, h, 1, 1, 0) for name, h in zip(operator.inputs, heights, strict=True))
+
+
+def units(operator: QOperator, network: QuantizedNetwork) -> int:
+    """How many units an operator runs in: its output's rows, or its input's where it reduces them."""
+    return network.shape((operator.inputs if operator.kind == "mean" else operator.outputs)[0])[0]
+
+
+def wanted_layout(kind: type[Layout], operator: QOperator, shape: Shape) -> Layout:
+    """The concrete layout in which an operator wants its input of ``shape``."""
+    if kind is PlanarLines and isinstance(operator, QDepthwiseConv2D):
+        w = operator.window
+        columns = (w.output_size(shape[0], shape[1])[1] - 1) * w.stride_w + w.kernel_w
+        return PlanarLines(w.pad_left, max(0, columns - w.pad_left - shape[1]))
+    return RowNHWC()
+
+
+def _per_mac(cost: float, per_output: float) -> Callable[[QOperator, QuantizedNetwork], float]:
+    def instructions(operator: QOperator, network: QuantizedNetwork) -> float:
+        h, w, c = network.shape(operator.outputs[0])
+        return cost * macs(operator, network) + per_output * h * w * c
+
+    return instructions
+
+
+def _per_input(cost: float) -> Callable[[QOperator, QuantizedNetwork], float]:
+    def instructions(operator: QOperator, network: QuantizedNetwork) -> float:
+        h, w, c = network.shape(operator.inputs[0])
+        return cost * h * w * c
+
+    return instructions
+
+
+def _sums_bytes(operator: QOperator, network: QuantizedNetwork) -> int:
+    return 4 * network.shape(operator.inputs[0])[2]
+
+
+def _fits_line_taps(operator: QOperator) -> bool:
+    return isinstance(operator, QDepthwiseConv2D) and operator.window.kernel_h <= 8
+
+
+# The plain family: portable C. Costs are rounded from counts on an emulated Cortex-M7 (docs/kernels.md).
+PLAIN: tuple[Contract, ...] = (
+    Contract("conv_s8", "conv", RowNHWC, RowNHWC, _per_mac(5.0, 40)),
+    Contract("conv_1x1_s8", "pointwise", RowNHWC, RowNHWC, _per_mac(2.6, 40)),
+    Contract("conv_1x1_lines_s8", "pointwise", RowNHWC, PlanarLines, _per_mac(2.6, 40)),
+    Contract("depthwise_conv_s8", "depthwise", RowNHWC, RowNHWC, _per_mac(8.0, 40)),
+    Contract("depthwise_conv_lines_s8", "depthwise", PlanarLines, RowNHWC, _per_mac(4.5, 40), _fits_line_taps),
+    Contract("fully_connected_s8", "fully_connected", RowNHWC, RowNHWC, _per_mac(2.6, 40)),
+    Contract("add_s8", "add", RowNHWC, RowNHWC, _per_input(60), in_place=True),
+    Contract("mean_s8", "mean", RowNHWC, RowNHWC, _per_input(6), scratch_bytes=_sums_bytes, keeps_scratch=True, reduces=True),
+    Contract("activation_s8", "activation", RowNHWC, RowNHWC, _per_input(8), in_place=True),
+)

@@ -1,0 +1,54 @@
+"""Packing: weights and per-channel parameters in the order in which a kernel reads them.
+
+Each function takes an operator and its input's zero point and returns the tables of its kernel. Where a kernel says
+that it folds the zero point, bias' = bias - zero_point * sum(w): then the kernel multiplies raw int8 values. The bound
+checker has proved that bias' fits, because it is the accumulator of an input that is all raw zeros.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mbv2gen.quantized_network import QConv2D, QDepthwiseConv2D, QFullyConnected, QOperator
+
+Weighted: TypeAlias = QConv2D | QDepthwiseConv2D | QFullyConnected
+
+
+@dataclass(frozen=True)
+class Table:
+    """A const array in flash. ``role`` is weights or parameters; values are flat, of the C type's width."""
+
+    field: str
+    role: str
+    ctype: str
+    values: NDArray[np.generic]
+
+
+def pack(body: str, operator: QOperator, zero_point: int) -> tuple[Table, ...]:
+    """The tables of ``operator`` for the kernel ``body``; none where the operator has no weights."""
+    if not isinstance(operator, QConv2D | QDepthwiseConv2D | QFullyConnected):
+        return ()
+    weights, folds = _ordered(body, operator)
+    bias = operator.bias.astype(np.int64)
+    if folds:
+        bias = bias - zero_point * weights.astype(np.int64).reshape(len(bias), -1).sum(axis=1)
+    assert np.abs(bias).max(initial=0) < 1 << 31, "the bound checker lets no such channel pass"
+    return (
+        Table("weights", "weights", "int8_t", weights.reshape(-1)),
+        Table("bias", "parameters", "int32_t", bias.astype(np.int32)),
+        Table("multiplier", "parameters", "int32_t", operator.multiplier),
+        Table("shift", "parameters", "int8_t", operator.shift.astype(np.int8)),
+    )
+
+
+def _ordered(body: str, operator: Weighted) -> tuple[NDArray[np.int8], bool]:
+    """Weights in the kernel's order, and whether it wants the zero point folded into the bias."""
+    if body == "depthwise_conv_lines_s8":
+        return np.ascontiguousarray(operator.weights.transpose(2, 0, 1)), True  # [c][kernel_h][kernel_w]
+    if body in ("conv_1x1_s8", "conv_1x1_lines_s8", "fully_connected_s8"):
+        return operator.weights, True  # [c_out][c_in]
+    return operator.weights, False  # conv [c_out][kh][kw][c_in], depthwise [kh][kw][c]

@@ -1,0 +1,39 @@
+"""Packing check: decodes a program's tables back to the canonical network and compares. Shares no code with packing.py."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mbv2gen.errors import CheckFailed
+from mbv2gen.program import Call, Program
+from mbv2gen.quantized_network import QConv2D, QDepthwiseConv2D, QFullyConnected
+
+
+def check_packing(program: Program) -> None:
+    """Raises CheckFailed, naming the layer and the table, where a decoded table is not the network's own."""
+    for call in program.calls:
+        operator = program.network.operators[call.layer]
+        if isinstance(operator, QConv2D | QDepthwiseConv2D | QFullyConnected):
+            _check_call(call, operator)
+
+
+def _check_call(call: Call, operator: QConv2D | QDepthwiseConv2D | QFullyConnected) -> None:
+    tables = {t.field: t.values for t in call.tables}
+    arguments = dict(call.arguments)
+    taps = arguments["kernel_h"] * arguments["kernel_w"]
+    decoded = tables["weights"]
+    if call.body == "depthwise_conv_lines_s8":  # channel-major back to tap-major
+        decoded = decoded.reshape(-1, taps).T
+    if not np.array_equal(decoded.reshape(-1), operator.weights.reshape(-1)):
+        raise CheckFailed(f"packing check: the weights of layer {call.layer} ({call.operator}) do not decode")
+    bias = tables["bias"].astype(np.int64)
+    if call.body in ("conv_1x1_s8", "conv_1x1_lines_s8", "fully_connected_s8", "depthwise_conv_lines_s8"):
+        axes = (0, 1) if isinstance(operator, QDepthwiseConv2D) else tuple(range(1, operator.weights.ndim))
+        bias = bias + arguments["input_zero_point"] * operator.weights.sum(axis=axes, dtype=np.int64)
+    for field, values, wanted in (
+        ("bias", bias, operator.bias),
+        ("multiplier", tables["multiplier"], operator.multiplier),
+        ("shift", tables["shift"], operator.shift),
+    ):
+        if not np.array_equal(values, wanted):
+            raise CheckFailed(f"packing check: the {field} of layer {call.layer} ({call.operator}) does not decode")

@@ -1,0 +1,185 @@
+"""Placement: offsets in one arena for items whose bytes come alive and die row by row.
+
+An item is a set of byte ranges, each alive over a closed interval of time. Two items conflict at a distance of their
+offsets where two ranges alive at one time would share a byte. The distances that conflict are found exactly, pair by
+pair; then items are placed one after the other at the offset that lengthens the arena least. So rings and outputs come
+to lie over dying input by themselves, and nothing is assumed of the shapes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+ALIGN = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """``size`` bytes; range i is [begin[i], end[i]) and alive at the times first[i] .. last[i], both inclusive.
+
+    ``over`` names an item onto whose rows this one may be written exactly (the unit that makes a row reads that very
+    row and works element by element); such a row may also be overwritten in the moment of its last read.
+    """
+
+    name: str
+    size: int
+    begin: Ints
+    end: Ints
+    first: Ints
+    last: Ints
+    over: str | None = None
+
+
+@dataclass
+class _Distances:
+    """Forbidden distances (offset of b less offset of a) of a pair: disjoint closed intervals, ascending."""
+
+    low: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+    high: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+
+
+def place(items: tuple[Item, ...], alignment: int = ALIGN, rounds: int = 60, goal: int = 0) -> tuple[dict[str, int], int]:
+    """-> ({name: offset}, bytes of the arena). Offsets are multiples of ``alignment``.
+
+    Greedy in several orders, then rounds that move the item at the far end to the front; stops at the bound no
+    placement can beat (the largest sum of bytes alive at one time, or ``goal`` where the caller knows a higher one).
+    """
+    if not items:
+        return {}, 0
+    conflicts = _conflicts(items)
+    bound = max(goal, _live_bound(items), max(_align_up(item.size, alignment) for item in items))
+    best: tuple[int, dict[int, int]] | None = None
+    for ranking in _rankings(items):
+        order = ranking
+        for _ in range(rounds):
+            offsets = _greedy(items, order, conflicts, alignment)
+            total = _span(items, offsets, alignment)
+            if best is None or total < best[0]:
+                best = total, offsets
+            if best[0] <= bound:
+                return _result(items, best)
+            far = max(offsets, key=lambda i: offsets[i] + items[i].size)
+            if order[0] == far:
+                break
+            order = [far, *(i for i in order if i != far)]
+    assert best is not None
+    return _result(items, best)
+
+
+def _result(items: tuple[Item, ...], best: tuple[int, dict[int, int]]) -> tuple[dict[str, int], int]:
+    total, offsets = best
+    low = min(offsets.values())
+    return {items[i].name: offset - low for i, offset in offsets.items()}, total
+
+
+def _rankings(items: tuple[Item, ...]) -> list[list[int]]:
+    indices = range(len(items))
+    return [
+        sorted(indices, key=lambda i: -items[i].size),
+        sorted(indices, key=lambda i: (int(items[i].first.min()), -items[i].size)),
+        sorted(indices, key=lambda i: (-int(items[i].last.max()), -items[i].size)),
+    ]
+
+
+def _align_up(value: int, alignment: int) -> int:
+    return -(-value // alignment) * alignment
+
+
+def _span(items: tuple[Item, ...], offsets: dict[int, int], alignment: int) -> int:
+    return _align_up(max(o + items[i].size for i, o in offsets.items()) - min(offsets.values()), alignment)
+
+
+def _live_bound(items: tuple[Item, ...]) -> int:
+    """The largest sum of bytes alive at one time."""
+    first = np.concatenate([item.first for item in items])
+    last = np.concatenate([item.last for item in items])
+    size = np.concatenate([item.end - item.begin for item in items])
+    times = np.concatenate([first, last + 1])
+    sort = np.argsort(times, kind="stable")
+    changes = np.concatenate([size, -size])[sort]
+    ends = np.append(np.nonzero(np.diff(times[sort]))[0], len(times) - 1)
+    in_place = sum(int((i.end - i.begin).max()) for i in items if i.over)
+    return max(0, int(np.cumsum(changes)[ends].max()) - in_place)
+
+
+def _conflicts(items: tuple[Item, ...]) -> dict[tuple[int, int], _Distances]:
+    spans = [(int(i.first.min()), int(i.last.max())) for i in items]
+    result = {}
+    for a in range(len(items)):
+        for b in range(a + 1, len(items)):
+            if spans[a][0] <= spans[b][1] and spans[b][0] <= spans[a][1]:
+                distances = _forbidden(items[a], items[b])
+                if len(distances.low):
+                    result[a, b] = distances
+                    result[b, a] = _Distances(-distances.high[::-1], -distances.low[::-1])
+    return result
+
+
+def _forbidden(a: Item, b: Item) -> _Distances:
+    meet = (a.first[:, None] <= b.last) & (b.first <= a.last[:, None])
+    i, j = np.nonzero(meet)
+    if not len(i):
+        return _Distances()
+    low, high = a.begin[i] - b.end[j] + 1, a.end[i] - b.begin[j] - 1
+    if a.over == b.name or b.over == a.name:
+        reader, writer = (b, a) if a.over == b.name else (a, b)
+        r, w = (j, i) if a.over == b.name else (i, j)
+        touch = reader.last[r] == writer.first[w]
+        exact = (a.begin[i] - b.begin[j])[touch]
+        low, high = (
+            np.concatenate([low[~touch], low[touch], exact + 1]),
+            np.concatenate([high[~touch], exact - 1, high[touch]]),
+        )
+        keep = low <= high
+        low, high = low[keep], high[keep]
+    return _merged(low, high)
+
+
+def _merged(low: Ints, high: Ints) -> _Distances:
+    if not len(low):
+        return _Distances()
+    sort = np.argsort(low, kind="stable")
+    low, reach = low[sort], np.maximum.accumulate(high[sort])
+    starts = np.append(True, low[1:] > reach[:-1] + 1)
+    ends = np.append(np.nonzero(starts)[0][1:] - 1, len(low) - 1)
+    return _Distances(low[starts], reach[ends])
+
+
+def _greedy(
+    items: tuple[Item, ...], order: list[int], conflicts: dict[tuple[int, int], _Distances], alignment: int
+) -> dict[int, int]:
+    offsets: dict[int, int] = {}
+    for index in order:
+        pairs = [(offsets[other], conflicts[other, index]) for other in offsets if (other, index) in conflicts]
+        offsets[index] = _best_offset(items[index].size, pairs, offsets, items, alignment)
+    return offsets
+
+
+def _best_offset(
+    size: int,
+    pairs: list[tuple[int, _Distances]],
+    offsets: dict[int, int],
+    items: tuple[Item, ...],
+    alignment: int,
+) -> int:
+    """The offset outside all forbidden intervals that lengthens the arena least; of those the lowest."""
+    if not offsets:
+        return 0
+    bottom = min(offsets.values())
+    top = max(o + items[i].size for i, o in offsets.items())
+    forbidden = _merged(
+        np.concatenate([np.zeros(0, np.int64), *(o + d.low for o, d in pairs)]),
+        np.concatenate([np.zeros(0, np.int64), *(o + d.high for o, d in pairs)]),
+    )
+    above = -(-(forbidden.high + 1) // alignment) * alignment
+    below = (forbidden.low - 1) // alignment * alignment
+    choices = np.unique(np.concatenate([above, below, [bottom, _align_up(top - size, alignment) - alignment]]))
+    slot = np.searchsorted(forbidden.low, choices, "right") - 1
+    free = (slot < 0) | (choices > forbidden.high[slot]) if len(forbidden.low) else np.ones(len(choices), bool)
+    choices = choices[free]
+    growth = np.maximum(choices + size, top) - np.minimum(choices, bottom)
+    return int(choices[np.argmin(growth)])

@@ -1,0 +1,249 @@
+"""Plan: the segments, and a place in the arena for every tensor, ring and scratch.
+
+A tensor at a cut between two segments stands whole in the arena; inside a segment it is a ring of the few rows that
+are needed. Cuts are chosen by dynamic programming so that the largest segment is as small as can be; then everything
+is placed at once (placement.py), so that outputs and rings overlay input that is dying.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mbv2gen.kernels import Candidate
+from mbv2gen.layouts import Layout, RowNHWC
+from mbv2gen.placement import Item, place
+from mbv2gen.quantized_network import QuantizedNetwork
+from mbv2gen.schedule import Lives, Step, lives, order, steps
+
+MAX_CHAIN = 8  # blocks pulled together in one segment
+ARENA_ALIGN = 16
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """A tensor's home: row r stands at offset + (r mod rows) * row_bytes. ``rows`` below the height makes it a ring."""
+
+    tensor: str
+    layout: Layout
+    offset: int
+    row_bytes: int
+    rows: int
+
+    @property
+    def size(self) -> int:
+        return self.rows * self.row_bytes
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """Memory that one operator needs for itself."""
+
+    operator: str
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Operators that run together, row by row."""
+
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where and in which order everything runs. ``live_bytes``: per layer, the most bytes alive while it works."""
+
+    candidates: tuple[Candidate, ...]
+    segments: tuple[Segment, ...]
+    buffers: tuple[Buffer, ...]
+    scratches: tuple[Scratch, ...]
+    arena_bytes: int
+    live_bytes: tuple[int, ...]
+
+    def buffer(self, tensor: str) -> Buffer:
+        return next(b for b in self.buffers if b.tensor == tensor)
+
+
+def plan(
+    network: QuantizedNetwork, chosen: tuple[Candidate, ...], *, fuse: bool = True, keep_input: bool = False
+) -> Plan:
+    """The plan with the least peak; ``fuse=False`` runs layer by layer, every tensor whole."""
+    all_steps = steps(network, chosen)
+    layouts = _layouts(network, chosen)
+    cuts = list(range(len(all_steps) + 1))
+    goal = 0
+    if fuse:
+        goal, cuts = _best_cuts(network, all_steps, layouts, chosen, keep_input)
+    segments = tuple(all_steps[a:b] for a, b in zip(cuts, cuts[1:], strict=False))
+    timeline = _Timeline(network, segments, layouts, chosen, keep_input)
+    offsets, size = place(timeline.items, goal=goal)
+    buffers = tuple(
+        Buffer(name, layouts[name], offsets[name], layouts[name].row_bytes(network.shape(name)), rows)
+        for name, rows in timeline.rows.items()
+    )
+    scratches = tuple(
+        Scratch(operator, offsets[_scratch_name(operator)], size) for operator, size in timeline.scratches.items()
+    )
+    return Plan(
+        chosen,
+        tuple(Segment(s) for s in segments),
+        buffers,
+        scratches,
+        -(-size // ARENA_ALIGN) * ARENA_ALIGN,
+        timeline.live_bytes(),
+    )
+
+
+def _scratch_name(operator: str) -> str:
+    return f"scratch of {operator}"
+
+
+def _layouts(network: QuantizedNetwork, chosen: tuple[Candidate, ...]) -> dict[str, Layout]:
+    layouts: dict[str, Layout] = {name: RowNHWC() for name in network.inputs}
+    for operator, candidate in zip(network.operators, chosen, strict=True):
+        layouts[operator.outputs[0]] = candidate.output_layout
+    return layouts
+
+
+class _Timeline:
+    """The lives of all rows over a run of segments, as items to place. Time: one unit of work a tick, from 0."""
+
+    def __init__(
+        self,
+        network: QuantizedNetwork,
+        segments: tuple[tuple[Step, ...], ...],
+        layouts: dict[str, Layout],
+        chosen: tuple[Candidate, ...],
+        keep_input: bool,
+    ) -> None:
+        merged: dict[str, Lives] = {}
+        crossing: set[str] = set()
+        self._unit_times: dict[int, np.ndarray] = {}
+        time = 0
+        for segment in segments:
+            sequence = order(segment)
+            written_here = {step.writes for step in segment}
+            for name, life in lives(segment, sequence, time).items():
+                if name not in written_here:
+                    crossing.add(name)
+                if name in merged:
+                    life = Lives(merged[name].written, np.maximum(merged[name].last_read, life.last_read))
+                merged[name] = life
+            for index, step in enumerate(segment):
+                self._unit_times[step.layer] = np.nonzero(sequence[:, 0] == index)[0] + time
+            time += len(sequence)
+        crossing |= set(network.inputs) | set(network.outputs)
+        for name in (*network.outputs, *(network.inputs if keep_input else ())):
+            if name in merged:
+                merged[name] = Lives(merged[name].written, np.full_like(merged[name].last_read, time))
+        self.rows = {n: len(l.written) if n in crossing else l.ring_rows() for n, l in merged.items()}
+        over = {s.writes: s.reads[0].tensor for segment in segments for s in segment if s.in_place}
+        items = []
+        for name, life in merged.items():
+            row_bytes = layouts[name].row_bytes(network.shape(name))
+            begin = np.arange(len(life.written)) % self.rows[name] * row_bytes
+            size = self.rows[name] * row_bytes
+            items.append(Item(name, size, begin, begin + row_bytes, life.written, life.last_read, over.get(name)))
+        self.scratches: dict[str, int] = {}
+        for segment in segments:
+            for step in segment:
+                contract = chosen[step.layer].contract
+                size = contract.scratch_bytes(network.operators[step.layer], network)
+                if size:
+                    self.scratches[step.operator] = size
+                    times = self._unit_times[step.layer]
+                    first, last = (times[:1], times[-1:]) if contract.keeps_scratch else (times, times)
+                    zero = np.zeros(len(first), np.int64)
+                    items.append(Item(_scratch_name(step.operator), size, zero, zero + size, first, last))
+        self.items = tuple(items)
+
+    def live_bytes(self) -> tuple[int, ...]:
+        end = max(int(item.last.max()) for item in self.items) + 2
+        change = np.zeros(end + 2, np.int64)
+        for item in self.items:
+            np.add.at(change, item.first + 1, item.end - item.begin)
+            np.add.at(change, item.last + 2, item.begin - item.end)
+        alive = np.cumsum(change)
+        return tuple(int(alive[times + 1].max()) for _, times in sorted(self._unit_times.items()))
+
+
+def _boundaries(network: QuantizedNetwork) -> list[int]:
+    """Operator indices at which a segment may begin: between blocks, and anywhere but in an inverted residual."""
+    index = {operator.name: k for k, operator in enumerate(network.operators)}
+    inside: set[int] = set()
+    for block in network.blocks:
+        if block.kind in ("InvertedResidual", "SeparableConv"):
+            members = sorted(index[name] for _, name in block.roles)
+            inside |= set(members[1:])
+    return [k for k in range(len(network.operators) + 1) if k not in inside]
+
+
+def _best_cuts(
+    network: QuantizedNetwork,
+    all_steps: tuple[Step, ...],
+    layouts: dict[str, Layout],
+    chosen: tuple[Candidate, ...],
+    keep_input: bool,
+) -> tuple[int, list[int]]:
+    """(bytes of the largest segment, cuts): the cuts that make the largest segment it smallest, of those the ones with the fewest operators in chains."""
+    marks = _boundaries(network)
+
+    @functools.lru_cache(None)
+    def cost(a: int, b: int) -> int:
+        return _segment_bytes(network, all_steps, layouts, chosen, keep_input, marks[a], marks[b])
+
+    return _least_peak(marks, cost)
+
+
+def _least_peak(marks: list[int], cost: Callable[[int, int], int]) -> tuple[int, list[int]]:
+    """The path through ``marks`` that minimises (largest cost, sum of squared lengths)."""
+    best: list[tuple[int, int, list[int]]] = [(0, 0, [marks[0]])]
+    for b in range(1, len(marks)):
+        found: tuple[int, int, list[int]] | None = None
+        for a in range(b - 1, max(-1, b - 1 - MAX_CHAIN), -1):
+            peak, length, path = best[a]
+            length += (marks[b] - marks[a]) ** 2
+            if found and (peak, length) >= found[:2]:
+                continue  # no chain from here can be smaller
+            option = (max(peak, cost(a, b)), length, [*path, marks[b]])
+            if found is None or option < found:
+                found = option
+        assert found is not None
+        best.append(found)
+    return best[-1][0], best[-1][2]
+
+
+def _segment_bytes(
+    network: QuantizedNetwork,
+    all_steps: tuple[Step, ...],
+    layouts: dict[str, Layout],
+    chosen: tuple[Candidate, ...],
+    keep_input: bool,
+    a: int,
+    b: int,
+) -> int:
+    """Bytes that the segment of operators a..b-1 needs, its whole input and output included."""
+    members = all_steps[a:b]
+    later = {read.tensor for step in all_steps[b:] for read in step.reads} | set(network.outputs)
+    timeline = _Timeline(network, (members,), layouts, chosen, keep_input)
+    end = max(int(item.last.max()) for item in timeline.items) + 1
+    items = []
+    for item in timeline.items:
+        if item.name in later:
+            height = len(item.begin)
+            begin = np.arange(height) * (item.size // timeline.rows[item.name])
+            row = item.size // timeline.rows[item.name]
+            item = Item(item.name, height * row, begin, begin + row, item.first, np.full_like(item.last, end), item.over)
+        items.append(item)
+    here = {item.name for item in items}
+    earlier = {step.writes for step in all_steps[:a]} | set(network.inputs)
+    for name in sorted((earlier & later) - here):  # tensors that wait for a later segment
+        size = layouts[name].row_bytes(network.shape(name)) * network.shape(name)[0]
+        one = np.array([-1])
+        items.append(Item(name, size, one * 0, one * 0 + size, one, one * 0 + end))
+    return place(tuple(items))[1]

@@ -1,0 +1,221 @@
+"""Program interpreter: runs a program's calls in NumPy on a tagged arena, as the C runs them.
+
+It takes layouts, row addresses, order and tables from the Program alone and shares no code with the planner: it reads
+geometry from the calls' literal arguments and decides by the driver's own rule which layer goes on. Every byte read is
+checked to be the row it is taken for. Without ``values`` it moves owners only: that is the arena check of every compile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mbv2gen.errors import CheckFailed
+from mbv2gen.layouts import PlanarLines, RowNHWC
+from mbv2gen.program import Call, Program
+from mbv2gen.tagged_arena import TaggedArena
+
+Int64s = NDArray[np.int64]
+Tap = Callable[[Call, int, NDArray[np.int8]], None]
+ELEMENTWISE = frozenset({"add_s8", "activation_s8"})
+
+
+def check_arena(program: Program) -> TaggedArena:
+    """Replay the program on a tagged arena; raises CheckFailed at the first byte that is not what it is read for."""
+    return _run(program, None, None)[0]
+
+
+def run(program: Program, x: NDArray[np.int8], tap: Tap | None = None) -> NDArray[np.int8]:
+    """One inference: int8 [h][w][c] -> int8 output [h][w][c]; ``tap`` sees (call, row, int8 [w][c]) of every row made."""
+    arena, result = _run(program, x, tap)
+    assert arena.size == program.arena_bytes
+    return result
+
+
+def _run(program: Program, x: NDArray[np.int8] | None, tap: Tap | None) -> tuple[TaggedArena, NDArray[np.int8]]:
+    arena = TaggedArena(program.arena_bytes)
+    h, w, c = program.network.shape(program.network.inputs[0])
+    for row in range(h):
+        data = None if x is None else x[row].reshape(-1)
+        arena.write(arena.row(program.input, row), program.input.tensor, row, data)
+    for first, end in program.segments:
+        _run_segment(program.calls[first:end], arena, x is not None, tap)
+    h, w, c = program.network.shape(program.network.outputs[0])
+    rows = [arena.read(arena.row(program.output, r), program.output.tensor, r, "the caller") for r in range(h)]
+    return arena, np.stack(rows).reshape(h, w, c)
+
+
+def _run_segment(calls: tuple[Call, ...], arena: TaggedArena, values: bool, tap: Tap | None) -> None:
+    done = [0] * len(calls)
+    while True:
+        for index in reversed(range(len(calls))):
+            if _ready(calls, done, index):
+                break
+        else:
+            break
+        row = _unit(calls[index], done[index], arena, values)
+        if tap is not None and row is not None:
+            call = calls[index]
+            made = 0 if call.reduces else done[index]
+            tap(call, made, call.output.layout.decode(row, call.output_shape))
+        done[index] += 1
+    unfinished = [call.operator for call, n in zip(calls, done, strict=True) if n != call.units]
+    if unfinished:
+        raise CheckFailed(f"arena check: the schedule stops before {unfinished[0]} is complete")
+
+
+def _ready(calls: tuple[Call, ...], done: list[int], index: int) -> bool:
+    unit = done[index]
+    if unit == calls[index].units:
+        return False
+    for need in calls[index].needs:
+        source = calls[need.source]
+        made = int(done[need.source] == source.units) if source.reduces else done[need.source]
+        if made < min(need.height, unit * need.stride + need.first):
+            return False
+    return True
+
+
+def _rows_read(call: Call, unit: int) -> list[tuple[int, int | None]]:
+    """(input, row) pairs a unit reads, in the order of the kernel's taps; row None is outside the picture."""
+    arguments = dict(call.arguments)
+    if call.body == "fully_connected_s8":
+        return [(0, row) for row in range(call.input_shape[0])]
+    if call.struct == "mbv2_conv":
+        top = unit * arguments["stride_h"] - arguments["pad_top"]
+        rows = range(top, top + arguments["kernel_h"])
+        return [(0, row if 0 <= row < call.input_shape[0] else None) for row in rows]
+    return [(index, unit) for index in range(len(call.inputs))]
+
+
+def _unit(call: Call, unit: int, arena: TaggedArena, values: bool) -> NDArray[np.int8] | None:
+    """Run a unit; the bytes of the row it has written, None where it wrote none (or moves owners only)."""
+    who = f"unit {unit} of {call.operator}"
+    read = [(i, row, arena.row(call.inputs[i], row)) for i, row in _rows_read(call, unit) if row is not None]
+    rows = {(i, row): arena.read(where, call.inputs[i].tensor, row, who) for i, row, where in read}
+    sums = _scratch(call, unit, arena, rows, values, who)
+    if call.reduces and unit + 1 < call.units:
+        return None
+    out_row = 0 if call.reduces else unit
+    out = arena.row(call.output, out_row)
+    for index, _, where in read:
+        overlap = where.start < out.stop and out.start < where.stop
+        exact = call.body in ELEMENTWISE and index == 0 and where == out
+        if overlap and not exact:
+            raise CheckFailed(f"arena check: {who} writes over the row of {call.inputs[index].tensor} it reads")
+    data = _compute(call, unit, rows, sums).reshape(-1) if values else None
+    arena.write(out, call.output.tensor, out_row, data)
+    return data
+
+
+def _scratch(
+    call: Call,
+    unit: int,
+    arena: TaggedArena,
+    rows: dict[tuple[int, int], NDArray[np.int8]],
+    values: bool,
+    who: str,
+) -> Int64s | None:
+    """The mean's int32 sums: kept in the arena from unit to unit."""
+    if call.scratch_offset is None:
+        return None
+    channels = call.output_shape[2]
+    where = arena.inside(call.scratch_offset, 4 * channels, f"the sums of {call.operator}")
+    name = f"the sums of {call.operator}"
+    sums = np.zeros(channels, np.int64)
+    if unit:
+        sums = arena.read(where, name, unit - 1, who).view(np.int32).astype(np.int64)
+    if values:
+        sums = sums + rows[0, unit].reshape(-1, channels).astype(np.int64).sum(axis=0)
+    arena.write(where, name, unit, sums.astype(np.int32).view(np.int8) if values else None)
+    return sums
+
+
+def requantize(value: Int64s, multiplier: Int64s, shift: Int64s) -> Int64s:
+    """TFLite's MultiplyByQuantizedMultiplier with double rounding, written as two floors."""
+    left, right = np.maximum(shift, 0), np.maximum(-shift, 0)
+    high = ((value << left) * multiplier + (1 << 30)) >> 31
+    half = (np.int64(1) << right) >> 1
+    return (high + half - ((high < 0) & (right > 0))) >> right
+
+
+def _compute(call: Call, unit: int, rows: dict[tuple[int, int], NDArray[np.int8]], sums: Int64s | None) -> NDArray[np.int8]:
+    a = dict(call.arguments)
+    if call.struct == "mbv2_activation":
+        return np.clip(rows[0, unit], a["act_min"], a["act_max"])
+    if call.struct == "mbv2_add":
+        parts = [
+            requantize(
+                (rows[i, unit].astype(np.int64) - a[f"zero_point_{i}"]) << 20,
+                np.int64(a[f"multiplier_{i}"]),
+                np.int64(a[f"shift_{i}"]),
+            )
+            for i in (0, 1)
+        ]
+        total = requantize(parts[0] + parts[1], np.int64(a["output_multiplier"]), np.int64(a["output_shift"]))
+        return np.clip(total + a["output_zero_point"], a["act_min"], a["act_max"]).astype(np.int8)
+    if call.struct == "mbv2_mean":
+        assert sums is not None
+        centred = sums - a["input_zero_point"] * a["in_h"] * a["in_w"]
+        mean = requantize(centred, np.int64(a["multiplier"]), np.int64(a["shift"])) + a["output_zero_point"]
+        return np.clip(mean, -128, 127).astype(np.int8)
+    return _convolution(call, unit, rows, a)
+
+
+def _convolution(
+    call: Call, unit: int, rows: dict[tuple[int, int], NDArray[np.int8]], a: dict[str, int]
+) -> NDArray[np.int8]:
+    tables = {t.field: t.values.astype(np.int64) for t in call.tables}
+    if call.body == "depthwise_conv_lines_s8":
+        acc = _depthwise_lines(call, unit, rows, a, tables)
+    elif call.body in ("conv_1x1_s8", "conv_1x1_lines_s8", "fully_connected_s8"):
+        x = np.concatenate([rows[key] for key in sorted(rows)]).reshape(-1, a["in_c"]).astype(np.int64)
+        acc = x @ tables["weights"].reshape(a["out_c"], a["in_c"]).T + tables["bias"]
+    else:
+        acc = _windows(call, unit, rows, a, tables)
+    value = requantize(acc, tables["multiplier"], tables["shift"]) + a["output_zero_point"]
+    row = np.clip(value, a["act_min"], a["act_max"]).astype(np.int8)
+    layout = call.output.layout
+    if isinstance(layout, PlanarLines):
+        lines = np.full((a["out_c"], layout.line_bytes(call.output_shape)), a["output_zero_point"], np.int8)
+        lines[:, a["line_left"] : a["line_left"] + a["out_w"]] = row.T
+        return lines
+    assert isinstance(layout, RowNHWC)
+    return row
+
+
+def _depthwise_lines(
+    call: Call, unit: int, rows: dict[tuple[int, int], NDArray[np.int8]], a: dict[str, int], tables: dict[str, Int64s]
+) -> Int64s:
+    line = a["line_left"] + a["in_w"] + a["line_right"]
+    taps = tables["weights"].reshape(a["out_c"], a["kernel_h"], a["kernel_w"])
+    acc = np.tile(tables["bias"], (a["out_w"], 1))
+    for i, (_, row) in enumerate(_rows_read(call, unit)):
+        x = np.full((a["out_c"], line), a["input_zero_point"], np.int64)
+        if row is not None:
+            x = rows[0, row].reshape(a["out_c"], line).astype(np.int64)
+        for j in range(a["kernel_w"]):
+            acc += (taps[:, i, j, None] * x[:, j : j + (a["out_w"] - 1) * a["stride_w"] + 1 : a["stride_w"]]).T
+    return acc
+
+
+def _windows(
+    call: Call, unit: int, rows: dict[tuple[int, int], NDArray[np.int8]], a: dict[str, int], tables: dict[str, Int64s]
+) -> Int64s:
+    depthwise = call.body == "depthwise_conv_s8"
+    shape = (a["kernel_h"], a["kernel_w"], a["out_c"]) if depthwise else (a["out_c"], a["kernel_h"], a["kernel_w"], a["in_c"])
+    w = tables["weights"].reshape(shape)
+    span = (a["out_w"] - 1) * a["stride_w"] + a["kernel_w"]
+    acc = np.tile(tables["bias"], (a["out_w"], 1))
+    for i, (_, row) in enumerate(_rows_read(call, unit)):
+        if row is None:
+            continue
+        padded = np.zeros((max(span, a["pad_left"] + a["in_w"]), a["in_c"]), np.int64)
+        values = rows[0, row].reshape(a["in_w"], a["in_c"]).astype(np.int64) - a["input_zero_point"]
+        padded[a["pad_left"] : a["pad_left"] + a["in_w"]] = values
+        for j in range(a["kernel_w"]):
+            x = padded[j : j + (a["out_w"] - 1) * a["stride_w"] + 1 : a["stride_w"]]
+            acc += x * w[i, j] if depthwise else x @ w[:, i, j].T
+    return acc

@@ -1,0 +1,75 @@
+"""Report: what is known of a compiled network, as the JSON of report.json. What is not measured yet is null."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from mbv2gen.plan import Buffer
+from mbv2gen.program import Call, Program
+
+
+def report(program: Program) -> dict[str, Any]:
+    """The report that a compile writes; ``evaluate`` and ``profile`` add to it."""
+    h, w, c = program.network.shape(program.network.inputs[0])
+    return {
+        "schema": 1,
+        "model": {
+            "file": program.network.source.file,
+            "sha256": program.network.source.sha256,
+            "producer": program.network.source.producer,
+            "opset": program.network.source.opset,
+        },
+        "target": program.target,
+        "feed": program.feed,
+        "macs": program.network.macs,
+        "ram": {
+            "arena_bytes": program.arena_bytes,
+            "static_bytes": None,
+            "stack_bytes": None,
+            "input_bytes": h * w * c,
+            "total_bytes": None,
+        },
+        "flash": {
+            "weights_bytes": program.weights_bytes,
+            "parameters_bytes": program.parameters_bytes,
+            "code_bytes": None,
+            "total_bytes": None,
+        },
+        "layers": [_layer(call) for call in program.calls],
+        "segments": [list(range(first, end)) for first, end in program.segments],
+        "arena": [_buffer(buffer) for buffer in program.buffers],
+        "accuracy": None,
+        "instructions": None,
+    }
+
+
+def text(report: dict[str, Any]) -> bytes:
+    """The report as the file holds it."""
+    return (json.dumps(report, indent=2) + "\n").encode()
+
+
+def _layer(call: Call) -> dict[str, Any]:
+    return {
+        "name": call.operator,
+        "op": call.kind,
+        "block": call.block,
+        "input_shape": list(call.input_shape),
+        "output_shape": list(call.output_shape),
+        "macs": call.macs,
+        "weights_bytes": call.weights_bytes,
+        "live_bytes": call.live_bytes,
+        "kernel": f"mbv2_{call.body}",
+        "instructions": None,
+    }
+
+
+def _buffer(buffer: Buffer) -> dict[str, Any]:
+    return {
+        "tensor": buffer.tensor,
+        "layout": type(buffer.layout).__name__,
+        "offset": buffer.offset,
+        "bytes": buffer.size,
+        "rows": buffer.rows,
+        "row_bytes": buffer.row_bytes,
+    }

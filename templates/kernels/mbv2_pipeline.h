@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: 0BSD
+ *
+ * mbv2_pipeline.h - which layer of a segment works next.
+ *
+ * A segment runs consecutive layers together, row by row: of all layers whose input rows are there, the one nearest the
+ * output goes on. So a row is made only when nothing behind it can go on, and rings stay as short as they can be.
+ */
+#ifndef MBV2_PIPELINE_H
+#define MBV2_PIPELINE_H
+
+#include "mbv2_kernels.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Unit u needs min(height, max(0, u * stride + first)) rows from layer `source` of the segment. */
+typedef struct mbv2_need {
+    uint16_t height;
+    int16_t first;
+    uint8_t stride;
+    uint8_t source;
+} mbv2_need;
+
+/* A layer of a segment. */
+typedef struct mbv2_step {
+    mbv2_need need[2];
+    uint16_t units;
+    uint8_t needs;         /* how many of `need` count */
+    uint8_t last_consumer; /* the last layer of the segment that reads this one's output; itself where none does */
+    uint8_t reduces;       /* the output's only row is made by the last unit */
+} mbv2_step;
+
+/* The layer that works next, searched from layer `from` towards the input, or -1 if none can go on; done[i] counts the
+ * units layer i has run. After layer i has worked, search from steps[i].last_consumer: nothing behind has become ready. */
+int mbv2_pipeline_next(const mbv2_step *steps, const uint16_t *done, int from);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
