@@ -6,7 +6,8 @@
  * OUTPUTS  as many outputs, NN_OUTPUT_BYTES each
  * RESULTS  text, all numbers in hexadecimal, '-' for what this build cannot tell:
  *              network arena A input I output O layers L
- *              run N status S guard G stack B instructions K      G = bytes changed outside the arena
+ *              run N status S guard G full F stack B instructions K    G = bytes changed outside the arena,
+                                                                      F = 1 where the stack was used to its end
  *              layer N K                                          profile build: one a layer, N = L for the rest
  *              end N                                              N = number of runs
  * TAPS     records of four little-endian words (layer, row, first, count) and `count` values; after each run one of
@@ -37,11 +38,21 @@ static NN_ctx context;
 static int tap_file;
 static int tap_failed;
 
-void mbv2_tap(unsigned layer, unsigned row, unsigned first, const int8_t *values, unsigned count) {
-    const uint32_t head[4] = {layer, row, first, count};
-    if (port_write(tap_file, head, sizeof head) != 0 || port_write(tap_file, values, count) != 0) {
+static void write_tap(const void *from, size_t bytes) {
+    if (port_write(tap_file, from, bytes) != 0) {
         tap_failed = 1;
     }
+}
+
+void mbv2_tap(unsigned layer, unsigned row, unsigned first, const int8_t *values, unsigned count) {
+    const uint32_t head[4] = {layer, row, first, count};
+    write_tap(head, sizeof head);
+    write_tap(values, count);
+}
+
+static void end_taps(uint32_t run) {
+    const uint32_t head[4] = {TAP_END, run, 0, 0};
+    write_tap(head, sizeof head);
 }
 #endif
 
@@ -123,6 +134,7 @@ static int write_result(int file, uint32_t run, int status, uint32_t broken, con
     add_number(&text, "run ", run);
     add_number(&text, " status ", (uint32_t)status);
     add_number(&text, " guard ", broken);
+    add_number(&text, " full ", taken->stack_full ? 1u : 0u);
     add_if_known(&text, " stack ", taken->has_stack, taken->stack_bytes);
     add_if_known(&text, " instructions ", taken->has_instructions, taken->instructions);
     int failed = write_line(file, &text);
@@ -173,7 +185,7 @@ static const char *infer_all(int input_file, int output_file, int result_file, u
         }
         const uint32_t broken = broken_guards(*runs);
 #ifdef MBV2_TAP
-        mbv2_tap(TAP_END, *runs, 0, NULL, 0);
+        end_taps(*runs);
         if (tap_failed) {
             return "the tap file cannot be written";
         }

@@ -11,6 +11,7 @@ typedef struct measurement {
     bool has_stack;
     bool has_instructions;
     bool has_layers;
+    bool stack_full;       /* it was used to its last word, and perhaps beyond */
     uint32_t stack_bytes;  /* deepest use of NAME_run below its caller */
     uint64_t instructions; /* from NAME_run's first instruction to its return, both counted */
 } measurement;

@@ -12,7 +12,13 @@
 
 extern uint32_t stack_limit[];
 
-#if TIMER_EXACT
+#if defined(MBV2_TAP) /* the hook has a stack and instructions of its own */
+#define COUNTED 0
+#else
+#define COUNTED TIMER_EXACT
+#endif
+
+#if COUNTED
 
 static uint64_t to_instructions(uint64_t ticks) {
     return (ticks * TIMER_NUMERATOR + (1u << TIMER_SHIFT >> 1)) >> TIMER_SHIFT;
@@ -33,6 +39,7 @@ typedef struct timing {
     uint32_t fine;
     uint32_t coarse;
     uint32_t stack_bytes;
+    bool stack_full;
     int status;
 } timing;
 
@@ -50,6 +57,7 @@ __attribute__((noipa)) static void timed(int (*run)(NN_ctx *), NN_ctx *ctx, timi
     result->fine = timer_fine() - fine;
     result->coarse = timer_coarse() - coarse;
     const volatile uint32_t *p = stack_limit;
+    result->stack_full = *p != PAINT;
     while (p < sp && *p == PAINT) {
         p++;
     }
@@ -66,7 +74,7 @@ static unsigned current;
 /* What lies behind the first reading and before the second is not counted; what lies outside them is `hook_cost`. */
 __attribute__((noipa)) void mbv2_profile(unsigned layer) {
     const uint32_t now = timer_fine();
-#if TIMER_EXACT
+#if COUNTED
     spent[current] += (uint32_t)to_instructions(now - last) - hook_cost;
 #else
     (void)now;
@@ -94,9 +102,9 @@ void measure_start(void) {
 
 int measure_inference(NN_ctx *ctx, measurement *result) {
     timing taken;
-    *result = (measurement){.has_layers = TIMER_EXACT};
     profile_start();
     timed(NN_run, ctx, &taken);
+    *result = (measurement){.has_layers = COUNTED, .stack_full = taken.stack_full};
     return taken.status;
 }
 
@@ -104,7 +112,7 @@ uint32_t measure_layer(unsigned layer) { return spent[layer]; }
 
 #else
 
-#if TIMER_EXACT
+#if COUNTED
 static uint32_t empty_ticks;
 
 #define NOTHING_INSTRUCTIONS 2u
@@ -116,7 +124,7 @@ __attribute__((naked, noinline)) static int nothing(NN_ctx *ctx) {
 
 void measure_start(void) {
     timer_start();
-#if TIMER_EXACT
+#if COUNTED
     timing taken;
     timed(nothing, (NN_ctx *)0, &taken);
     empty_ticks = taken.fine;
@@ -126,14 +134,14 @@ void measure_start(void) {
 int measure_inference(NN_ctx *ctx, measurement *result) {
     timing taken;
     timed(NN_run, ctx, &taken);
-    *result = (measurement){.stack_bytes = taken.stack_bytes};
-#ifndef MBV2_TAP /* the hook has a stack and instructions of its own */
+    *result = (measurement){.stack_full = taken.stack_full, .stack_bytes = taken.stack_bytes};
+#ifndef MBV2_TAP
     result->has_stack = true;
-#if TIMER_EXACT
+#endif
+#if COUNTED
     const uint64_t ticks = elapsed_ticks(taken.fine, taken.coarse);
     result->has_instructions = true;
     result->instructions = to_instructions(ticks) - to_instructions(empty_ticks) + NOTHING_INSTRUCTIONS;
-#endif
 #endif
     return taken.status;
 }

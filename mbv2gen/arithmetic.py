@@ -47,10 +47,15 @@ def multiply_by_quantized_multiplier(acc: ArrayLike, multiplier: ArrayLike, shif
     shifted = np.asarray(acc, dtype=np.int64)
     if left.any():
         shifted = (shifted << left).astype(np.int32).astype(np.int64)
-    high = (shifted * np.asarray(multiplier, dtype=np.int64) + (1 << 30)) >> 31
-    mask = (np.int64(1) << right) - 1
-    threshold = (mask >> 1) + (high < 0)
-    return np.asarray((high >> right) + ((high & mask) > threshold), dtype=np.int64)
+    high = shifted * np.asarray(multiplier, dtype=np.int64)
+    high += 1 << 30
+    high >>= 31
+    half = (np.int64(1) << right) >> 1
+    sign = (high >> 63) * (right > 0)  # -1 for the negative: their ties go down
+    high = high + half  # of the shape of all three
+    high += sign
+    high >>= right
+    return np.asarray(high, dtype=np.int64)
 
 
 def conv_multiplier(

@@ -102,10 +102,12 @@ def _timer(table: Table, clock_hz: int, icount_shift: int, file: Path) -> Timer:
         raise Mbv2genError(f"{file}: clock_hz must be a multiple of divider * coarse_hz of the timer")
     ticks = Fraction(clock_hz, divider) * (1 << icount_shift) / 1_000_000_000
     if ticks < 2:
-        raise Mbv2genError(f"{file}: the timer has {float(ticks):.2f} ticks an instruction and needs 2; lower 'divider'")
+        raise Mbv2genError(
+            f"{file}: {float(ticks):.2f} ticks an instruction are too few (2 are needed); lower 'divider'"
+        )
     ratio = 1 / ticks
     if ratio.denominator & (ratio.denominator - 1) or ratio.numerator >= 1 << 16:
-        raise Mbv2genError(f"{file}: {float(ticks)} ticks an instruction are no ratio with a power of two; change 'divider'")
+        raise Mbv2genError(f"{file}: instructions are not ticks * n / 2**s ({ratio} a tick); choose another 'divider'")
     return Timer(
         kind=kind,
         base=_value(table, "base", int, file),
@@ -134,9 +136,7 @@ def read(file: Path) -> Board:
     memories = _memories(_value(table, "memory", dict, file), file)
     place = _value(table, "place", dict, file)
     emulator_table = _value(table, "emulator", dict, file)
-    emulator = Emulator(
-        _value(emulator_table, "machine", str, file), _value(emulator_table, "icount_shift", int, file)
-    )
+    emulator = Emulator(_value(emulator_table, "machine", str, file), _value(emulator_table, "icount_shift", int, file))
     clock_hz = _value(table, "clock_hz", int, file)
     timer = _timer(table["timer"], clock_hz, emulator.icount_shift, file) if "timer" in table else None
     board = Board(

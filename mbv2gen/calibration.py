@@ -112,7 +112,8 @@ def _synthetic_picture(shape: Shape, random: np.random.RandomState) -> UInt8Arra
     for octave in range(1 + int(np.log2(max(h, w)))):
         size = 2**octave + 1
         grid = random.uniform(-1, 1, (size, size, 1)) + 0.5 * random.uniform(-1, 1, (size, size, c))
-        picture += np.einsum("hi,ijc,wj->hwc", _upsampling(h, size), grid, _upsampling(w, size)) / size**0.7
+        rows = np.tensordot(_upsampling(h, size), grid, axes=(1, 0))  # [h][size][c]
+        picture += np.tensordot(rows, _upsampling(w, size), axes=(1, 1)).transpose(0, 2, 1) / size**0.7
     for _ in range(random.randint(0, 6)):
         top, left = random.randint(0, h), random.randint(0, w)
         bottom, right = random.randint(top, h) + 1, random.randint(left, w) + 1

@@ -28,6 +28,8 @@ class TapView:
     """How a layer's rows are handed out: planar lines of ``line`` bytes, or NHWC where ``line`` is 0."""
 
     rows: Buffer
+    top: int
+    h: int
     left: int
     line: int
     w: int
@@ -152,8 +154,8 @@ def _tail_table(tail: str, scale: float, zero_point: int) -> tuple[float, ...]:
 
 
 def _tap(call: Call) -> TapView:
-    _, w, c = call.output_shape
+    h, w, c = call.output_shape
     layout = call.output.layout
     if isinstance(layout, PlanarLines):
-        return TapView(call.output, layout.pad_left, layout.line_bytes(call.output_shape), w, c)
-    return TapView(call.output, 0, 0, w, c)
+        return TapView(call.output, layout.pad_top, h, layout.pad_left, layout.line_bytes(call.output_shape), w, c)
+    return TapView(call.output, 0, h, 0, 0, w, c)

@@ -101,6 +101,7 @@ def composed(first: Clamp, second: Clamp) -> Clamp:
 
 
 def clamped(value: float, clamp: Clamp) -> float:
+    """The value, or the bound it exceeds."""
     return min(max(value, clamp.low), clamp.high)
 
 

@@ -78,6 +78,7 @@ def clip(t: Translation, node: Node) -> View:
 
 
 def relu(t: Translation, node: Node) -> View:
+    """Relu: Clip from 0 on."""
     return emit_clamp(t, node, computed_view(t, node), 0.0, np.inf)
 
 

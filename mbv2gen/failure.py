@@ -53,7 +53,7 @@ def _fault(registers: str, program: Path) -> str:
     values = {name: int(value, 16) for name, value in re.findall(r"(\w+)=([0-9a-f]+)", registers)}
     cfsr = values.get("cfsr", 0)
     causes = [text for bit, text in _CFSR.items() if cfsr >> bit & 1]
-    if "pc" not in values and not causes:
+    if "pc" not in values:  # the exception's frame is not within the stack
         causes = ["the stack ran over"]
     address = ""
     if cfsr >> _BFAR_VALID & 1:

@@ -112,13 +112,13 @@ def build_board(
         )
         try:
             return _program(build, build_dir, f"{name}-{board.name}")
-        except _DoesNotFit as error:
+        except _NoRoomError as error:
             if error.memory != memory or memory == board.weights[-1]:
                 raise
     raise AssertionError("a board has a memory for the weights")
 
 
-class _DoesNotFit(Mbv2genError):
+class _NoRoomError(Mbv2genError):
     """The linker ran out of one of the board's memories."""
 
     def __init__(self, message: str, memory: str) -> None:
@@ -191,7 +191,8 @@ def _network_files(folder: Path) -> list[Path]:
 def _digest(build: _Build) -> str:
     """Of everything that can change the program: sources, headers, flags, compiler."""
     digest = hashlib.sha256()
-    digest.update(repr((build.name, str(build.compiler), build.flags, build.firmware_flags, build.link_flags, build.generated)).encode())
+    settings = (build.name, str(build.compiler), build.flags, build.firmware_flags, build.link_flags, build.generated)
+    digest.update(repr(settings).encode())
     digest.update(_run((str(build.compiler), "--version"), Path.cwd()).stdout.encode())
     firmware = sorted(p for p in firmware_dir().iterdir() if p.suffix in (".c", ".h"))
     for file in _network_files(build.folder) + firmware:
@@ -251,8 +252,8 @@ def _link_error(build: _Build, stderr: str) -> Mbv2genError:
     overflow = re.search(r"region `(\w+)' overflowed by (\d+) bytes", stderr)
     if overflow:
         memory, count = overflow.group(1), int(overflow.group(2))
-        return _DoesNotFit(
-            f"{build.title}: {count:,} bytes too many for the board's {memory}; choose a smaller network or a larger board",
+        return _NoRoomError(
+            f"{build.title}: {count:,} bytes too many for the board's {memory}; choose a larger board",
             memory,
         )
     if re.search(r"asan|ubsan|sanitizer", stderr):

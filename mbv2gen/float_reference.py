@@ -24,6 +24,7 @@ from mbv2gen.network import (
     Operator,
     Window,
 )
+from mbv2gen.quantized_network import QuantizedNetwork
 
 CHUNK = 4  # images a pass: the working set stays near the cache
 
@@ -63,7 +64,7 @@ def apply(operator: Operator, inputs: tuple[FloatArray, ...]) -> FloatArray:
     return _clamped(y, operator.clamp)
 
 
-def to_nhwc(network: Network, array: np.ndarray) -> FloatArray:
+def to_nhwc(network: Network | QuantizedNetwork, array: np.ndarray) -> FloatArray:
     """The Network's float input [n][h][w][c] from an array as the ONNX model takes it.
 
     ``array`` has the model's layout and number type, any batch size. Where the model normalises its input itself
@@ -84,7 +85,7 @@ def to_nhwc(network: Network, array: np.ndarray) -> FloatArray:
     return np.ascontiguousarray(x, dtype=np.float32)
 
 
-def to_model_output(network: Network, y: FloatArray) -> FloatArray:
+def to_model_output(network: Network | QuantizedNetwork, y: FloatArray) -> FloatArray:
     """What the ONNX model itself returns for the network's output ``y`` [n][h][w][c].
 
     The tail (softmax over the channels, or sigmoid) is applied, then the model's layout and shape; the batch takes

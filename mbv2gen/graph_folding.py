@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, TypeProto, ValueInfoProto, defs, helper, numpy_helper
+from onnx.checker import ValidationError
 from onnx.shape_inference import InferenceError, infer_node_outputs
 
 from mbv2gen.constant_nodes import FOLDABLE, evaluated, plain
@@ -73,8 +74,8 @@ def _refuse_quantized(model: ModelProto, file: str) -> None:
 def _array(state: _State, tensor: TensorProto) -> Constant:
     try:
         return plain(numpy_helper.to_array(tensor))
-    except (ValueError, TypeError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+    except (ValueError, TypeError, RuntimeError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200]
         raise Mbv2genError(f"{state.file}: tensor {tensor.name!r} is damaged ({reason}): export it again") from None
 
 
@@ -161,7 +162,7 @@ def _infer(state: _State, node: NodeProto, name: str) -> None:
         schema = defs.get_schema(node.op_type, state.opset, "")
         opsets = [helper.make_opsetid("", state.opset)]
         outputs = infer_node_outputs(schema, node, types, data, opset_imports=opsets)
-    except (defs.SchemaError, InferenceError, RuntimeError, ValueError, TypeError, KeyError) as error:
+    except (defs.SchemaError, InferenceError, ValidationError, RuntimeError, ValueError, TypeError, KeyError) as error:
         reason = " ".join(str(error).split())[:200]
         raise Mbv2genError(f"{state.file}: node {name!r}: op {node.op_type} has no static shape: {reason}") from None
     for output in node.output:

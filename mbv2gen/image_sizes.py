@@ -57,7 +57,8 @@ def image_sizes(elf: Path, name: str) -> ImageSizes:
     weights = sum(
         s.size_bytes
         for s in sections
-        if s.object_file.startswith(f"{NETWORK_PREFIX}{name}_weights.") and s.section.startswith(f".rodata.{name}_weights_")
+        if s.object_file.startswith(f"{NETWORK_PREFIX}{name}_weights.")
+        and s.section.startswith(f".rodata.{name}_weights_")
     )
     return ImageSizes(
         weights_bytes=weights,

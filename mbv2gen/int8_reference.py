@@ -130,10 +130,10 @@ def _patches(centred: NDArray[np.int32], window: Window) -> NDArray[np.int32]:
 def _depthwise(operator: QDepthwiseConv2D, centred: NDArray[np.int32]) -> NDArray[np.int32]:
     taps = _taps(centred, operator.window)
     weights = operator.weights.reshape(len(taps), -1).astype(np.int32)
-    acc = np.empty(taps[0].shape, dtype=np.int32)
+    acc, product = np.empty(taps[0].shape, dtype=np.int32), np.empty(taps[0].shape, dtype=np.int32)
     acc[:] = operator.bias
     for tap, weight in zip(taps, weights, strict=True):
-        acc += tap * weight
+        acc += np.multiply(tap, weight, out=product)
     return acc
 
 

@@ -1,7 +1,8 @@
 """Kernels: what each body of C promises. A contract is frozen data; the planner chooses by these tables alone.
 
 A kernel works in units. Unit u reads the rows [u * stride - pad, u * stride - pad + span) of an input, as far as they
-exist, and writes row u of its output; a reducing kernel (mean) writes its only row with its last unit.
+exist, and writes row u of its output; a reducing kernel (mean) writes its only row with its last unit. Rows are those
+of the layout, which may hold padding above and below the tensor's own.
 """
 
 from __future__ import annotations
@@ -81,28 +82,35 @@ def macs(operator: QOperator, network: QuantizedNetwork) -> int:
     return 0
 
 
-def accesses(operator: QOperator, network: QuantizedNetwork) -> tuple[Access, ...]:
+def accesses(candidate: Candidate, operator: QOperator, network: QuantizedNetwork) -> tuple[Access, ...]:
     """The rows of each input that the units of an operator read."""
-    heights = [network.shape(name)[0] for name in operator.inputs]
+    rows = [candidate.input_layout.rows(network.shape(name)) for name in operator.inputs]
+    if operator.kind == "fully_connected":
+        return (Access(operator.inputs[0], rows[0], rows[0], 0, 0),)
     if isinstance(operator, QConv2D | QDepthwiseConv2D):
         w = operator.window
-        return (Access(operator.inputs[0], heights[0], w.kernel_h, w.stride_h, w.pad_top),)
-    if operator.kind == "fully_connected":
-        return (Access(operator.inputs[0], heights[0], heights[0], 0, 0),)
-    return tuple(Access(name, h, 1, 1, 0) for name, h in zip(operator.inputs, heights, strict=True))
+        stored = isinstance(candidate.input_layout, PlanarLines)
+        made = candidate.output_layout.pad_top if isinstance(candidate.output_layout, PlanarLines) else 0
+        pad = 0 if stored else w.pad_top
+        return (Access(operator.inputs[0], rows[0], w.kernel_h, w.stride_h, pad + made * w.stride_h),)
+    return tuple(Access(name, h, 1, 1, 0) for name, h in zip(operator.inputs, rows, strict=True))
 
 
-def units(operator: QOperator, network: QuantizedNetwork) -> int:
+def units(candidate: Candidate, operator: QOperator, network: QuantizedNetwork) -> int:
     """How many units an operator runs in: its output's rows, or its input's where it reduces them."""
-    return network.shape((operator.inputs if operator.kind == "mean" else operator.outputs)[0])[0]
+    if candidate.contract.reduces:
+        return candidate.input_layout.rows(network.shape(operator.inputs[0]))
+    return candidate.output_layout.rows(network.shape(operator.outputs[0]))
 
 
 def wanted_layout(kind: type[Layout], operator: QOperator, shape: Shape) -> Layout:
     """The concrete layout in which an operator wants its input of ``shape``."""
     if kind is PlanarLines and isinstance(operator, QDepthwiseConv2D):
         w = operator.window
-        columns = (w.output_size(shape[0], shape[1])[1] - 1) * w.stride_w + w.kernel_w
-        return PlanarLines(w.pad_left, max(0, columns - w.pad_left - shape[1]))
+        out_h, out_w = w.output_size(shape[0], shape[1])
+        rows, columns = (out_h - 1) * w.stride_h + w.kernel_h, (out_w - 1) * w.stride_w + w.kernel_w
+        below, right = max(0, rows - w.pad_top - shape[0]), max(0, columns - w.pad_left - shape[1])
+        return PlanarLines(w.pad_top, w.pad_left, below, right)
     return RowNHWC()
 
 
@@ -126,17 +134,13 @@ def _sums_bytes(operator: QOperator, network: QuantizedNetwork) -> int:
     return 4 * network.shape(operator.inputs[0])[2]
 
 
-def _fits_line_taps(operator: QOperator) -> bool:
-    return isinstance(operator, QDepthwiseConv2D) and operator.window.kernel_h <= 8
-
-
 # The plain family: portable C. Costs are rounded from counts on an emulated Cortex-M7 (docs/kernels.md).
 PLAIN: tuple[Contract, ...] = (
     Contract("conv_s8", "conv", RowNHWC, RowNHWC, _per_mac(5.0, 40)),
     Contract("conv_1x1_s8", "pointwise", RowNHWC, RowNHWC, _per_mac(2.6, 40)),
     Contract("conv_1x1_lines_s8", "pointwise", RowNHWC, PlanarLines, _per_mac(2.6, 40)),
     Contract("depthwise_conv_s8", "depthwise", RowNHWC, RowNHWC, _per_mac(8.0, 40)),
-    Contract("depthwise_conv_lines_s8", "depthwise", PlanarLines, RowNHWC, _per_mac(4.5, 40), _fits_line_taps),
+    Contract("depthwise_conv_lines_s8", "depthwise", PlanarLines, RowNHWC, _per_mac(4.5, 40)),
     Contract("fully_connected_s8", "fully_connected", RowNHWC, RowNHWC, _per_mac(2.6, 40)),
     Contract("add_s8", "add", RowNHWC, RowNHWC, _per_input(60), in_place=True),
     Contract("mean_s8", "mean", RowNHWC, RowNHWC, _per_input(6), scratch_bytes=_sums_bytes, keeps_scratch=True, reduces=True),

@@ -1,7 +1,7 @@
 """Layouts: how the rows of a tensor stand in the arena. A layout belongs to an edge of the network, not to a target;
 an edge is legal where its producer and all its consumers name the same one.
 
-Each layout states the bytes of one row and turns a canonical row, int8 [w][c], into those bytes and back.
+Each layout states how many rows it has, the bytes of one, and how its bytes become a canonical row, int8 [w][c].
 """
 
 from __future__ import annotations
@@ -21,12 +21,16 @@ Int8Array: TypeAlias = NDArray[np.int8]
 class RowNHWC:
     """[w][c] int8: the row as canonical NHWC has it; whole tensors are canonical NHWC."""
 
+    def rows(self, shape: Shape) -> int:
+        """Rows that stand in the arena, for a tensor of ``shape``."""
+        return shape[0]
+
     def row_bytes(self, shape: Shape) -> int:
         return shape[1] * shape[2]
 
-    def encode(self, row: Int8Array, zero_point: int) -> Int8Array:
-        """int8 [w][c] -> int8 [row_bytes]."""
-        return row.reshape(-1)
+    def canonical_row(self, row: int, shape: Shape) -> int | None:
+        """Which row of the tensor a row of the layout is; None where it is padding."""
+        return row
 
     def decode(self, data: Int8Array, shape: Shape) -> Int8Array:
         """int8 [row_bytes] -> int8 [w][c]."""
@@ -35,10 +39,16 @@ class RowNHWC:
 
 @dataclass(frozen=True)
 class PlanarLines:
-    """[c][pad_left + w + pad_right] int8: one line a channel, its padding stored beside it and holding the zero point."""
+    """[c][pad_left + w + pad_right] int8: one line a channel. The padding around the plane is stored with it, its rows
+    above and below too, and holds the zero point, so that a depthwise kernel never asks where it is."""
 
+    pad_top: int
     pad_left: int
+    pad_bottom: int
     pad_right: int
+
+    def rows(self, shape: Shape) -> int:
+        return self.pad_top + shape[0] + self.pad_bottom
 
     def line_bytes(self, shape: Shape) -> int:
         return self.pad_left + shape[1] + self.pad_right
@@ -46,11 +56,9 @@ class PlanarLines:
     def row_bytes(self, shape: Shape) -> int:
         return shape[2] * self.line_bytes(shape)
 
-    def encode(self, row: Int8Array, zero_point: int) -> Int8Array:
-        """int8 [w][c] -> int8 [row_bytes]."""
-        return np.pad(
-            row.T, ((0, 0), (self.pad_left, self.pad_right)), constant_values=zero_point
-        ).reshape(-1)
+    def canonical_row(self, row: int, shape: Shape) -> int | None:
+        """Which row of the tensor a row of the layout is; None where it is padding."""
+        return row - self.pad_top if 0 <= row - self.pad_top < shape[0] else None
 
     def decode(self, data: Int8Array, shape: Shape) -> Int8Array:
         """int8 [row_bytes] -> int8 [w][c]; the padding is left out."""

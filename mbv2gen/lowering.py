@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import numpy as np
+
 from mbv2gen.activation_folding import (
     drop_useless_activations,
     fuse_activations,
@@ -14,6 +16,7 @@ from mbv2gen.activation_folding import (
     merge_paddings,
 )
 from mbv2gen.affine_folding import (
+    Weighted,
     affine_as_depthwise,
     compose_affines,
     drop_identities,
@@ -29,7 +32,7 @@ from mbv2gen.graph import Graph, Node
 from mbv2gen.layout import essential
 from mbv2gen.model_input import input_entry, take_normalisation
 from mbv2gen.names import named
-from mbv2gen.network import Clamp, ModelInput, ModelOutput, Network, Operator, Source, Tensor
+from mbv2gen.network import Clamp, FloatArray, ModelInput, ModelOutput, Network, Operator, Source, Tensor
 from mbv2gen.shape_nodes import average_pool, global_average_pool, identity, pad, reduce_mean, reshape, transpose
 from mbv2gen.translation import Translation, View, refuse
 from mbv2gen.weighted_nodes import batch_normalization, conv, gemm, matmul
@@ -72,14 +75,9 @@ def lower(graph: Graph, name: str) -> Network:
 
     Raises Mbv2genError with file, node and reason for what the operators of network.py cannot express.
     """
-    draft, model_input, model_output = translated(graph)
-    if model_input.dtype == "uint8":
-        draft, model_input = take_normalisation(rewritten(draft, compose_affines, drop_identities), model_input)
-    draft = rewritten(draft, compose_affines, drop_identities, fold_backward, fold_forward)
-    if model_input.mean is None:
-        draft, model_input = take_normalisation(draft, model_input)
-    draft = affine_as_depthwise(draft)
-    draft = rewritten(draft, drop_useless_activations, merge_equal_activations, fuse_activations, merge_paddings)
+    with np.errstate(all="ignore"):  # _operators looks for what overflowed
+        draft, model_input, model_output = translated(graph)
+        draft, model_input = folded(draft, model_input)
     draft = named(pointwise_as_dense(draft), graph)
     operators = _operators(draft, graph)
     tensors = tuple(Tensor(item, draft.shapes[item]) for item in (draft.input, *(op.outputs[0] for op in operators)))
@@ -95,6 +93,22 @@ def lower(graph: Graph, name: str) -> Network:
         source=Source(graph.file, graph.sha256, graph.producer, graph.opset),
         macs=graph.macs,
     )
+
+
+def folded(draft: Draft, model_input: ModelInput) -> tuple[Draft, ModelInput]:
+    """Affine maps, activations and paddings in the operators; a normalisation of the input in ``model_input``.
+
+    Batch norm goes backward into its own layer first, so that every tensor keeps the values it has in the model.
+    """
+    if model_input.dtype == "uint8":
+        draft, model_input = take_normalisation(rewritten(draft, compose_affines, drop_identities), model_input)
+    draft = rewritten(draft, compose_affines, drop_identities, fold_backward)
+    draft = rewritten(draft, compose_affines, drop_identities, fold_backward, fold_forward)
+    if model_input.mean is None:
+        draft, model_input = take_normalisation(draft, model_input)
+    draft = affine_as_depthwise(draft)
+    draft = rewritten(draft, drop_useless_activations, merge_equal_activations, fuse_activations, merge_paddings)
+    return draft, model_input
 
 
 def translated(graph: Graph) -> tuple[Draft, ModelInput, ModelOutput]:
@@ -135,7 +149,14 @@ def _operators(draft: Draft, graph: Graph) -> tuple[Operator, ...]:
                 f"{graph.file}: node {operator.name!r}: Pad: only a padding that convolutions alone read is supported"
             )
         assert not isinstance(operator, Affine)
+        if isinstance(operator, Weighted) and not (_is_finite(operator.weights) and _is_finite(operator.bias)):
+            reason = "its weights exceed float32 when what stands around it is folded in: train or export it again"
+            raise Mbv2genError(f"{graph.file}: node {operator.name!r}: {reason}")
         result.append(operator)
     if not result:
         raise Mbv2genError(f"{graph.file}: the model computes nothing: give a trained network")
     return tuple(result)
+
+
+def _is_finite(array: FloatArray) -> bool:
+    return bool(np.isfinite(array).all())

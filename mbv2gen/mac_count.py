@@ -10,7 +10,7 @@ from math import prod
 from pathlib import Path
 
 import onnx
-from onnx import ModelProto, shape_inference
+from onnx import ModelProto, inliner, shape_inference
 
 from mbv2gen.errors import Mbv2genError
 
@@ -19,6 +19,7 @@ def count(source: Path | ModelProto) -> int:
     """MACs of the float model for a batch of one. Raises Mbv2genError where ONNX cannot infer a shape."""
     model = ModelProto()
     model.CopyFrom(onnx.load(source, load_external_data=False) if isinstance(source, Path) else source)
+    model = inliner.inline_local_functions(model) if model.functions else model
     known = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
     for entry in model.graph.input:
         dims = entry.type.tensor_type.shape.dim
@@ -39,7 +40,8 @@ def count(source: Path | ModelProto) -> int:
         if node.op_type in ("Conv", "Gemm", "MatMul"):
             left, right, output = (known.get(name, ()) for name in (*node.input[:2], node.output[0]))
             if not all((prod(left), prod(right), prod(output))) or not all((left, right, output)):
-                raise Mbv2genError(f"node {node.name!r}: no static shape, so its MACs cannot be counted")
+                file = source.name if isinstance(source, Path) else "model"
+                raise Mbv2genError(f"{file}: node {node.name!r}: no static shape, so its MACs cannot be counted")
             total += node_macs(node.op_type, left, right, output, transposed)
     return total
 

@@ -81,17 +81,23 @@ def take_normalisation(draft: Draft, entry: ModelInput) -> tuple[Draft, ModelInp
     readers = draft.readers[draft.input]
     first = readers[0] if len(readers) == 1 and draft.input != draft.output else None
     channels = draft.shapes[draft.input][2]
-    scale, bias = np.ones(channels), np.zeros(channels)
-    if isinstance(first, Affine) and (first.scale > 0).all():
-        draft, scale, bias = bypassed(draft, first), first.scale, first.bias
+    mean, std = (0.0,) * channels, (1.0,) * channels
+    taken = _mean_std(first) if isinstance(first, Affine) else None
+    if first is not None and taken is not None:
+        draft, (mean, std) = bypassed(draft, first), taken
     elif entry.dtype != "uint8":
         return draft, entry
-    mean, std = _tidy(-bias / scale), _tidy(1 / scale)
     if entry.dtype == "uint8":
         ends = np.outer([0, 255], np.ones(channels)) - np.array(mean)
         ends = ends / np.array(std)
         draft = replace(draft, input_bounds=Clamp(float(ends.min()), float(ends.max())))
     return draft, replace(entry, mean=mean, std=std)
+
+
+def _mean_std(affine: Affine) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    """scale * x + bias as (x - mean) / std; None where std would not be positive or not fit float32."""
+    mean, std = _tidy(-affine.bias / affine.scale), _tidy(1 / affine.scale)
+    return (mean, std) if np.isfinite((mean, std)).all() and min(std) > 0 else None
 
 
 def _tidy(values: NDArray[np.float64]) -> tuple[float, ...]:

@@ -101,6 +101,11 @@ def _load_external(tensor: TensorProto, path: Path, limit: int) -> int:
 
 
 def _check_model(model: ModelProto, file: str) -> None:
+    graph = model.graph
+    names = [name for node in graph.node for name in (node.name, node.op_type, node.domain, *node.input, *node.output)]
+    names += [item.name for item in (*graph.input, *graph.output, *graph.initializer)]
+    if not all(isinstance(name, str) for name in names):  # protobuf gives bytes for what is no UTF-8
+        raise Mbv2genError(f"{file}: damaged: a name in it is no text: export or copy it again")
     try:
         checker.check_model(model)
     except (checker.ValidationError, ValueError) as error:

@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mbv2gen import __version__
-from mbv2gen.errors import Mbv2genError
+from mbv2gen.errors import CheckFailed, Mbv2genError
 from mbv2gen.quantized_network import QuantizedNetwork
 from mbv2gen.quantized_network_file import load
-from mbv2gen.report import text
+from mbv2gen.report import Report, text
 
 MARKER = ".mbv2gen.json"
 NETWORK = "network.npz"
@@ -43,7 +43,7 @@ class OutputFolder:
     def network(self) -> QuantizedNetwork:
         return load(self.path / NETWORK)
 
-    def report(self) -> dict[str, object]:
+    def report(self) -> Report:
         try:
             report = json.loads((self.path / REPORT).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -52,11 +52,11 @@ class OutputFolder:
             raise Mbv2genError(f"{self.path / REPORT}: is not a report; compile again")
         return report
 
-    def write_report(self, report: Mapping[str, object]) -> None:
+    def write_report(self, report: Report) -> None:
         """Replace report.json in one step."""
         new = self.path / (REPORT + ".new")
         try:
-            new.write_bytes(text(dict(report)))
+            new.write_bytes(text(report))
             os.replace(new, self.path / REPORT)
         except OSError as error:
             raise Mbv2genError(f"{self.path / REPORT}: cannot be written ({_reason(error)})") from None
@@ -68,6 +68,16 @@ def open_folder(path: Path) -> OutputFolder:
     if marker is None:
         raise Mbv2genError(f"{path}: not written by mbv2gen compile; give the folder named by its -o")
     return OutputFolder(path, str(marker["name"]))
+
+
+def check_unchanged(folder: OutputFolder) -> None:
+    """Raises CheckFailed naming the first file that is not as ``compile`` wrote it (report.json may grow)."""
+    for file, digest in _files(folder.path).items():
+        entry = folder.path / file
+        if not entry.is_file() or entry.is_symlink():
+            raise CheckFailed(f"{entry}: is missing; compile again")
+        if file not in _GROWING and _sha256(entry) != digest:
+            raise CheckFailed(f"{entry}: was changed since it was generated; compile again")
 
 
 def check_writable(path: Path) -> None:

@@ -17,7 +17,8 @@ from mbv2gen.kernels import Candidate
 from mbv2gen.layouts import Layout, RowNHWC
 from mbv2gen.placement import Item, place
 from mbv2gen.quantized_network import QuantizedNetwork
-from mbv2gen.schedule import Lives, Step, lives, order, steps
+from mbv2gen.schedule import FEED, Lives, Step, lives, order, steps
+from mbv2gen.schedule import feed as caller
 
 MAX_CHAIN = 8  # blocks pulled together in one segment
 ARENA_ALIGN = 16
@@ -64,18 +65,29 @@ class Plan:
     scratches: tuple[Scratch, ...]
     arena_bytes: int
     live_bytes: tuple[int, ...]
+    feed: str
+    keep_input: bool
 
     def buffer(self, tensor: str) -> Buffer:
         return next(b for b in self.buffers if b.tensor == tensor)
 
 
 def plan(
-    network: QuantizedNetwork, chosen: tuple[Candidate, ...], *, fuse: bool = True, keep_input: bool = False
+    network: QuantizedNetwork,
+    chosen: tuple[Candidate, ...],
+    *,
+    feed: str = "frame",
+    fuse: bool = True,
+    keep_input: bool = False,
 ) -> Plan:
-    """The plan with the least peak; ``fuse=False`` runs layer by layer, every tensor whole."""
-    all_steps = steps(network, chosen)
+    """The plan with the least peak; ``fuse=False`` runs layer by layer, every tensor whole.
+
+    ``feed`` is frame (the caller puts the whole input into the arena; ``keep_input``: and finds it there afterwards)
+    or rows (the caller pushes rows into a ring).
+    """
+    all_steps = (*((caller(network),) if feed == "rows" else ()), *steps(network, chosen))
     layouts = _layouts(network, chosen)
-    cuts = list(range(len(all_steps) + 1))
+    cuts = [0, *range(2 if feed == "rows" else 1, len(all_steps) + 1)]
     goal = 0
     if fuse:
         goal, cuts = _best_cuts(network, all_steps, layouts, chosen, keep_input)
@@ -96,6 +108,8 @@ def plan(
         scratches,
         -(-size // ARENA_ALIGN) * ARENA_ALIGN,
         timeline.live_bytes(),
+        feed,
+        keep_input,
     )
 
 
@@ -137,7 +151,8 @@ class _Timeline:
             for index, step in enumerate(segment):
                 self._unit_times[step.layer] = np.nonzero(sequence[:, 0] == index)[0] + time
             time += len(sequence)
-        crossing |= set(network.inputs) | set(network.outputs)
+        fed = any(step.layer == FEED for segment in segments for step in segment)
+        crossing |= {*network.outputs, *(() if fed else network.inputs)}
         for name in (*network.outputs, *(network.inputs if keep_input else ())):
             if name in merged:
                 merged[name] = Lives(merged[name].written, np.full_like(merged[name].last_read, time))
@@ -148,10 +163,16 @@ class _Timeline:
             row_bytes = layouts[name].row_bytes(network.shape(name))
             begin = np.arange(len(life.written)) % self.rows[name] * row_bytes
             size = self.rows[name] * row_bytes
-            items.append(Item(name, size, begin, begin + row_bytes, life.written, life.last_read, over.get(name)))
+            end, first, last = begin + row_bytes, life.written, life.last_read
+            if fed and name in network.inputs:  # rows are pushed as soon as the ring has room, not only when due
+                begin, end = np.array([0]), np.array([size])
+                first, last = np.array([-1]), np.array([life.last_read.max()])
+            items.append(Item(name, size, begin, end, first, last, over.get(name)))
         self.scratches: dict[str, int] = {}
         for segment in segments:
             for step in segment:
+                if step.layer == FEED:
+                    continue
                 contract = chosen[step.layer].contract
                 size = contract.scratch_bytes(network.operators[step.layer], network)
                 if size:
@@ -169,7 +190,7 @@ class _Timeline:
             np.add.at(change, item.first + 1, item.end - item.begin)
             np.add.at(change, item.last + 2, item.begin - item.end)
         alive = np.cumsum(change)
-        return tuple(int(alive[times + 1].max()) for _, times in sorted(self._unit_times.items()))
+        return tuple(int(alive[times + 1].max()) for layer, times in sorted(self._unit_times.items()) if layer != FEED)
 
 
 def _boundaries(network: QuantizedNetwork) -> list[int]:
@@ -192,6 +213,8 @@ def _best_cuts(
 ) -> tuple[int, list[int]]:
     """(bytes of the largest segment, cuts): the cuts that make the largest segment it smallest, of those the ones with the fewest operators in chains."""
     marks = _boundaries(network)
+    if all_steps[0].layer == FEED:
+        marks = [0, *(mark + 1 for mark in marks[1:])]
 
     @functools.lru_cache(None)
     def cost(a: int, b: int) -> int:
@@ -241,9 +264,11 @@ def _segment_bytes(
             item = Item(item.name, height * row, begin, begin + row, item.first, np.full_like(item.last, end), item.over)
         items.append(item)
     here = {item.name for item in items}
-    earlier = {step.writes for step in all_steps[:a]} | set(network.inputs)
+    earlier = {step.writes for step in all_steps[:a]}
+    if all_steps[0].layer != FEED:
+        earlier |= set(network.inputs)
     for name in sorted((earlier & later) - here):  # tensors that wait for a later segment
-        size = layouts[name].row_bytes(network.shape(name)) * network.shape(name)[0]
+        size = layouts[name].row_bytes(network.shape(name)) * layouts[name].rows(network.shape(name))
         one = np.array([-1])
         items.append(Item(name, size, one * 0, one * 0 + size, one, one * 0 + end))
     return place(tuple(items))[1]

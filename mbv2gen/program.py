@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mbv2gen.kernels import macs
+from mbv2gen.kernels import Access, macs
 from mbv2gen.layouts import PlanarLines
 from mbv2gen.packing import Table, pack
 from mbv2gen.plan import Buffer, Plan
@@ -21,12 +21,14 @@ from mbv2gen.quantized_network import (
     QOperator,
     QuantizedNetwork,
 )
-from mbv2gen.schedule import Step
+from mbv2gen.schedule import FEED, Step
 
 
 @dataclass(frozen=True)
 class Need:
-    """A unit needs min(height, max(0, unit * stride + first)) rows made by step ``source`` of its segment."""
+    """A unit needs min(height, max(0, unit * stride + first)) rows made by step ``source`` of its segment.
+
+    Where the caller pushes rows, he is step 0 of the first segment and its layers are the steps behind."""
 
     source: int
     height: int
@@ -51,6 +53,7 @@ class Call:
     tables: tuple[Table, ...]
     units: int
     reduces: bool
+    reads: tuple[Access, ...]
     needs: tuple[Need, ...]
     last_consumer: int
     input_shape: tuple[int, int, int]
@@ -78,6 +81,7 @@ class Program:
     bodies: tuple[str, ...]
     arena_bytes: int
     peak_layer: int
+    keeps_input: bool
 
     @property
     def weights_bytes(self) -> int:
@@ -88,8 +92,37 @@ class Program:
         return sum(t.values.nbytes for call in self.calls for t in call.tables) - self.weights_bytes
 
     @property
+    def is_fed(self) -> bool:
+        """Whether the caller pushes rows instead of putting the whole input into the arena."""
+        return self.feed == "rows"
+
+    @property
     def longest_segment(self) -> int:
-        return max(end - start for start, end in self.segments)
+        """Steps of the longest segment, the caller included."""
+        first_end = self.segments[0][1] + self.is_fed
+        return max(first_end, *(end - start for start, end in self.segments))
+
+    @property
+    def segment_starts(self) -> tuple[int, ...]:
+        """The first step of each segment, and one past the last step."""
+        steps = [first + self.is_fed for first, _ in self.segments]
+        return (0, *steps[1:], len(self.calls) + self.is_fed)
+
+    @property
+    def feed_last_consumer(self) -> int:
+        return max((step for step, _, _ in self.feeds), default=0)
+
+    @property
+    def feeds(self) -> tuple[tuple[int, int, int], ...]:
+        """(step of the first segment, stride, pad) of each layer that reads pushed rows: unit u no longer needs rows
+        before u * stride - pad."""
+        first = self.calls[: self.segments[0][1]] if self.is_fed else ()
+        return tuple(
+            (call.layer + 1, access.stride, access.pad)
+            for call in first
+            for access in call.reads
+            if access.tensor == self.input.tensor
+        )
 
 
 STRUCTS = {
@@ -103,19 +136,19 @@ STRUCTS = {
 }
 
 
-def program(network: QuantizedNetwork, plan: Plan, target: str, feed: str = "frame") -> Program:
+def program(network: QuantizedNetwork, plan: Plan, target: str) -> Program:
     """Fill in the plan: every call with its literal arguments and packed tables."""
     block_of = {name: block.name for block in network.blocks for _, name in block.roles}
     calls = []
     segments = []
     for segment in plan.segments:
-        first = segment.steps[0].layer
-        segments.append((first, first + len(segment.steps)))
-        calls += [_call(network, plan, segment.steps, step, block_of) for step in segment.steps]
+        working = [step for step in segment.steps if step.layer != FEED]
+        segments.append((working[0].layer, working[-1].layer + 1))
+        calls += [_call(network, plan, segment.steps, step, block_of) for step in working]
     return Program(
         network,
         target,
-        feed,
+        plan.feed,
         tuple(calls),
         tuple(segments),
         plan.buffers,
@@ -124,6 +157,7 @@ def program(network: QuantizedNetwork, plan: Plan, target: str, feed: str = "fra
         tuple(sorted({call.body for call in calls})),
         plan.arena_bytes,
         max(range(len(calls)), key=lambda layer: calls[layer].live_bytes),
+        plan.keep_input,
     )
 
 
@@ -132,7 +166,7 @@ def _call(
 ) -> Call:
     operator = network.operators[step.layer]
     body = plan.candidates[step.layer].contract.body
-    producers = {other.writes: index for index, other in enumerate(segment)}
+    producers = {other.writes: index for index, other in enumerate(segment)}  # in rows mode the caller is step 0
     consumers = [i for i, other in enumerate(segment) if any(r.tensor == step.writes for r in other.reads)]
     inputs = tuple(plan.buffer(name) for name in operator.inputs)
     scratch = next((s.offset for s in plan.scratches if s.operator == operator.name), None)
@@ -150,6 +184,7 @@ def _call(
         pack(body, operator, network.tensor(operator.inputs[0]).zero_point),
         step.units,
         step.reduces,
+        step.reads,
         tuple(
             Need(producers[r.tensor], r.height, r.stride, r.span - r.pad) for r in step.reads if r.tensor in producers
         ),
@@ -205,11 +240,11 @@ def _convolution_arguments(
         w = operator.window
         kernel_h, kernel_w, stride_h, stride_w = w.kernel_h, w.kernel_w, w.stride_h, w.stride_w
         pad_top, pad_left = w.pad_top, w.pad_left
-    lines = next((b.layout for b in (source, result) if isinstance(b.layout, PlanarLines)), PlanarLines(0, 0))
+    lines = next((b.layout for b in (source, result) if isinstance(b.layout, PlanarLines)), PlanarLines(0, 0, 0, 0))
     return (
         ("in_h", in_h), ("in_w", in_w), ("in_c", in_c), ("out_w", out_w), ("out_c", out_c),
         ("kernel_h", kernel_h), ("kernel_w", kernel_w), ("stride_h", stride_h), ("stride_w", stride_w),
         ("pad_top", pad_top), ("pad_left", pad_left),
-        ("line_left", lines.pad_left), ("line_right", lines.pad_right),
+        ("line_top", lines.pad_top), ("line_left", lines.pad_left), ("line_right", lines.pad_right),
         ("input_zero_point", zero_point), ("output_zero_point", out_zero_point),
     )  # fmt: skip

@@ -8,6 +8,7 @@ checked to be the row it is taken for. Without ``values`` it moves owners only: 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,12 @@ ELEMENTWISE = frozenset({"add_s8", "activation_s8"})
 
 
 def check_arena(program: Program) -> TaggedArena:
-    """Replay the program on a tagged arena; raises CheckFailed at the first byte that is not what it is read for."""
+    """Replay the program on a tagged arena; raises CheckFailed at the first byte that is not what it is read for.
+
+    Where the caller pushes rows it is replayed twice: rows pushed when they are due, and as early as the ring takes them.
+    """
+    if program.is_fed:
+        _run(program, None, None, eager=True)
     return _run(program, None, None)[0]
 
 
@@ -34,45 +40,88 @@ def run(program: Program, x: NDArray[np.int8], tap: Tap | None = None) -> NDArra
     return result
 
 
-def _run(program: Program, x: NDArray[np.int8] | None, tap: Tap | None) -> tuple[TaggedArena, NDArray[np.int8]]:
+@dataclass
+class _Caller:
+    """Puts the input's rows into the arena; a ring takes a row when the slot's old row is no longer needed."""
+
+    program: Program
+    arena: TaggedArena
+    x: NDArray[np.int8] | None
+    pushed: int = 0
+
+    def can_push(self, oldest: int = 0) -> bool:
+        height = self.program.network.shape(self.program.network.inputs[0])[0]
+        return self.pushed < height and self.pushed - oldest < self.program.input.rows
+
+    def push(self) -> None:
+        data = None if self.x is None else self.x[self.pushed].reshape(-1)
+        where = self.arena.row(self.program.input, self.pushed)
+        self.arena.write(where, self.program.input.tensor, self.pushed, data)
+        self.pushed += 1
+
+    def oldest(self, done: list[int]) -> int:
+        """The first row that some layer still needs; ``done`` counts units, the caller first."""
+        height = self.program.network.shape(self.program.network.inputs[0])[0]
+        rows = [height]
+        for step, stride, pad in self.program.feeds:
+            if done[step] < self.program.calls[step - 1].units:
+                rows.append(max(0, done[step] * stride - pad))
+        return min(rows)
+
+
+def _run(
+    program: Program, x: NDArray[np.int8] | None, tap: Tap | None, eager: bool = False
+) -> tuple[TaggedArena, NDArray[np.int8]]:
     arena = TaggedArena(program.arena_bytes)
-    h, w, c = program.network.shape(program.network.inputs[0])
-    for row in range(h):
-        data = None if x is None else x[row].reshape(-1)
-        arena.write(arena.row(program.input, row), program.input.tensor, row, data)
-    for first, end in program.segments:
-        _run_segment(program.calls[first:end], arena, x is not None, tap)
+    caller = _Caller(program, arena, x)
+    if not program.is_fed:
+        while caller.can_push():
+            caller.push()
+    for number, (first, end) in enumerate(program.segments):
+        fed = caller if program.is_fed and number == 0 else None
+        _run_segment(program.calls[first:end], arena, x is not None, tap, fed, eager)
     h, w, c = program.network.shape(program.network.outputs[0])
     rows = [arena.read(arena.row(program.output, r), program.output.tensor, r, "the caller") for r in range(h)]
     return arena, np.stack(rows).reshape(h, w, c)
 
 
-def _run_segment(calls: tuple[Call, ...], arena: TaggedArena, values: bool, tap: Tap | None) -> None:
-    done = [0] * len(calls)
+def _run_segment(
+    calls: tuple[Call, ...], arena: TaggedArena, values: bool, tap: Tap | None, caller: _Caller | None, eager: bool
+) -> None:
+    done = [0] * (len(calls) + (caller is not None))
+    working = len(done) - len(calls)  # steps before the first layer
     while True:
-        for index in reversed(range(len(calls))):
-            if _ready(calls, done, index):
-                break
-        else:
+        if caller is not None:
+            while eager and caller.can_push(caller.oldest(done)):
+                caller.push()
+            done[0] = caller.pushed
+        index = next((i for i in reversed(range(len(calls))) if _ready(calls, done, i, working)), None)
+        if index is None and caller is not None and caller.can_push(caller.oldest(done)):
+            caller.push()
+            continue
+        if index is None:
             break
-        row = _unit(calls[index], done[index], arena, values)
+        unit = done[working + index]
+        row = _unit(calls[index], unit, arena, values)
         if tap is not None and row is not None:
             call = calls[index]
-            made = 0 if call.reduces else done[index]
-            tap(call, made, call.output.layout.decode(row, call.output_shape))
-        done[index] += 1
-    unfinished = [call.operator for call, n in zip(calls, done, strict=True) if n != call.units]
+            made = call.output.layout.canonical_row(0 if call.reduces else unit, call.output_shape)
+            if made is not None:
+                tap(call, made, call.output.layout.decode(row, call.output_shape))
+        done[working + index] += 1
+    unfinished = [call.operator for call, n in zip(calls, done[working:], strict=True) if n != call.units]
     if unfinished:
         raise CheckFailed(f"arena check: the schedule stops before {unfinished[0]} is complete")
 
 
-def _ready(calls: tuple[Call, ...], done: list[int], index: int) -> bool:
-    unit = done[index]
+def _ready(calls: tuple[Call, ...], done: list[int], index: int, working: int) -> bool:
+    unit = done[working + index]
     if unit == calls[index].units:
         return False
     for need in calls[index].needs:
-        source = calls[need.source]
-        made = int(done[need.source] == source.units) if source.reduces else done[need.source]
+        ran = done[need.source]
+        source = calls[need.source - working] if need.source >= working else None
+        made = int(ran == source.units) if source is not None and source.reduces else ran
         if made < min(need.height, unit * need.stride + need.first):
             return False
     return True
@@ -81,6 +130,12 @@ def _ready(calls: tuple[Call, ...], done: list[int], index: int) -> bool:
 def _rows_read(call: Call, unit: int) -> list[tuple[int, int | None]]:
     """(input, row) pairs a unit reads, in the order of the kernel's taps; row None is outside the picture."""
     arguments = dict(call.arguments)
+    if call.body == "depthwise_conv_lines_s8":  # the rows around the plane are stored
+        top = unit * arguments["stride_h"]
+        return [(0, row) for row in range(top, top + arguments["kernel_h"])]
+    if call.body == "conv_1x1_lines_s8":
+        row = unit - arguments["line_top"]
+        return [(0, row if 0 <= row < call.input_shape[0] else None)]
     if call.body == "fully_connected_s8":
         return [(0, row) for row in range(call.input_shape[0])]
     if call.struct == "mbv2_conv":
@@ -133,6 +188,10 @@ def _scratch(
     return sums
 
 
+def _int64(value: int) -> Int64s:
+    return np.array(value, np.int64)
+
+
 def requantize(value: Int64s, multiplier: Int64s, shift: Int64s) -> Int64s:
     """TFLite's MultiplyByQuantizedMultiplier with double rounding, written as two floors."""
     left, right = np.maximum(shift, 0), np.maximum(-shift, 0)
@@ -144,22 +203,22 @@ def requantize(value: Int64s, multiplier: Int64s, shift: Int64s) -> Int64s:
 def _compute(call: Call, unit: int, rows: dict[tuple[int, int], NDArray[np.int8]], sums: Int64s | None) -> NDArray[np.int8]:
     a = dict(call.arguments)
     if call.struct == "mbv2_activation":
-        return np.clip(rows[0, unit], a["act_min"], a["act_max"])
+        return np.clip(rows[0, unit], a["act_min"], a["act_max"]).astype(np.int8)
     if call.struct == "mbv2_add":
         parts = [
             requantize(
                 (rows[i, unit].astype(np.int64) - a[f"zero_point_{i}"]) << 20,
-                np.int64(a[f"multiplier_{i}"]),
-                np.int64(a[f"shift_{i}"]),
+                _int64(a[f"multiplier_{i}"]),
+                _int64(a[f"shift_{i}"]),
             )
             for i in (0, 1)
         ]
-        total = requantize(parts[0] + parts[1], np.int64(a["output_multiplier"]), np.int64(a["output_shift"]))
+        total = requantize(parts[0] + parts[1], _int64(a["output_multiplier"]), _int64(a["output_shift"]))
         return np.clip(total + a["output_zero_point"], a["act_min"], a["act_max"]).astype(np.int8)
     if call.struct == "mbv2_mean":
         assert sums is not None
         centred = sums - a["input_zero_point"] * a["in_h"] * a["in_w"]
-        mean = requantize(centred, np.int64(a["multiplier"]), np.int64(a["shift"])) + a["output_zero_point"]
+        mean = requantize(centred, _int64(a["multiplier"]), _int64(a["shift"])) + a["output_zero_point"]
         return np.clip(mean, -128, 127).astype(np.int8)
     return _convolution(call, unit, rows, a)
 
@@ -168,6 +227,8 @@ def _convolution(
     call: Call, unit: int, rows: dict[tuple[int, int], NDArray[np.int8]], a: dict[str, int]
 ) -> NDArray[np.int8]:
     tables = {t.field: t.values.astype(np.int64) for t in call.tables}
+    if call.body == "conv_1x1_lines_s8" and not rows:  # a row of padding
+        return np.full(call.output.row_bytes, a["output_zero_point"], np.int8)
     if call.body == "depthwise_conv_lines_s8":
         acc = _depthwise_lines(call, unit, rows, a, tables)
     elif call.body in ("conv_1x1_s8", "conv_1x1_lines_s8", "fully_connected_s8"):
@@ -193,9 +254,8 @@ def _depthwise_lines(
     taps = tables["weights"].reshape(a["out_c"], a["kernel_h"], a["kernel_w"])
     acc = np.tile(tables["bias"], (a["out_w"], 1))
     for i, (_, row) in enumerate(_rows_read(call, unit)):
-        x = np.full((a["out_c"], line), a["input_zero_point"], np.int64)
-        if row is not None:
-            x = rows[0, row].reshape(a["out_c"], line).astype(np.int64)
+        assert row is not None
+        x = rows[0, row].reshape(a["out_c"], line).astype(np.int64)
         for j in range(a["kernel_w"]):
             acc += (taps[:, i, j, None] * x[:, j : j + (a["out_w"] - 1) * a["stride_w"] + 1 : a["stride_w"]]).T
     return acc

@@ -55,7 +55,8 @@ from mbv2gen.tensor_scales import (
     read_only,
 )
 
-BATCH = 8
+BATCH = 8  # pictures a float pass
+CHUNK_ELEMENTS = 1 << 18  # of an operator's larger side, for an integer pass: temporaries stay near the cache
 PREFIX_BYTES = 1 << 29  # int8 activations of the prefix that are held at once
 PREFIX_PICTURES = 32  # held at least
 LEAST_MULTIPLIER = 2.0**-22  # output steps an accumulator unit; below it rounding no longer shows in int8
@@ -95,12 +96,14 @@ def quantize(
     pixels = pixel_input(preprocessing, input_tensor) if has_pixels else None
     draft = _without_operators(network, tensors, pixels)
 
-    values = {input_tensor.name: _prefix_input(data, network, input_tensor, pixels)}
+    sample = _prefix_sample(data, network)
+    float_means = observed if sample is data else observe(network, sample.batches(BATCH))
+    values = {input_tensor.name: _integer_input(sample, input_tensor, pixels)}
     unread = Counter(name for operator in network.operators for name in operator.inputs)
     operators: list[QOperator] = []
     for index, operator in enumerate(network.operators):
         inputs = [values[name] for name in operator.inputs]
-        means = observed[operator.inputs[0]].mean, dequantize(_mean(inputs[0]), tensors[operator.inputs[0]])
+        means = float_means[operator.inputs[0]].mean, dequantize(_mean(inputs[0]), tensors[operator.inputs[0]])
         quantized = _quantize_operator(network, operator, tensors, means)
         operators.append(quantized)
         values[operator.outputs[0]] = _evaluate(draft, quantized, inputs)
@@ -130,14 +133,18 @@ def _without_operators(network: Network, tensors: Mapping[str, QTensor], pixels:
     )
 
 
-def _prefix_input(data: Pictures, network: Network, tensor: QTensor, pixels: PixelInput | None) -> Int8Array:
-    """The integer input of the pictures that the prefix is run on: all, or as many evenly spaced as memory holds."""
-    count = min(len(data), max(PREFIX_PICTURES, PREFIX_BYTES // _live_bytes(network)))
-    chosen = data.subset([index * len(data) // count for index in range(count)])
-    if chosen.is_pixels and pixels is not None:
+def _prefix_sample(data: Pictures, network: Network) -> Pictures:
+    """The pictures that the integer prefix is run on: all, or as many evenly spaced ones as memory holds."""
+    count = max(PREFIX_PICTURES, PREFIX_BYTES // _live_bytes(network))
+    return data if count >= len(data) else data.subset([index * len(data) // count for index in range(count)])
+
+
+def _integer_input(sample: Pictures, tensor: QTensor, pixels: PixelInput | None) -> Int8Array:
+    """The pictures as the integer net gets them, int8 [n][h][w][c]."""
+    if sample.is_pixels and pixels is not None:
         channel = np.arange(tensor.shape[2])
-        return np.concatenate([pixels.table[channel, batch] for batch in chosen.pixels(BATCH)])
-    return np.concatenate([quantize_values(batch, tensor) for batch in chosen.batches(BATCH)])
+        return np.concatenate([pixels.table[channel, batch] for batch in sample.pixels(BATCH)])
+    return np.concatenate([quantize_values(batch, tensor) for batch in sample.batches(BATCH)])
 
 
 def _live_bytes(network: Network) -> int:
@@ -159,9 +166,11 @@ def _mean(values: Int8Array) -> NDArray[np.float64]:
 
 
 def _evaluate(draft: QuantizedNetwork, operator: QOperator, inputs: list[Int8Array]) -> Int8Array:
+    largest = max(int(np.prod(draft.shape(name))) for name in (*operator.inputs, *operator.outputs))
+    step = max(1, CHUNK_ELEMENTS // largest)
     parts = [
-        int8_reference.evaluate_operator(draft, operator, [value[start : start + BATCH] for value in inputs])
-        for start in range(0, len(inputs[0]), BATCH)
+        int8_reference.evaluate_operator(draft, operator, [value[start : start + step] for value in inputs])
+        for start in range(0, len(inputs[0]), step)
     ]
     return np.concatenate(parts)
 

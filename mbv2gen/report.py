@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, TypeAlias
 
 from mbv2gen.plan import Buffer
 from mbv2gen.program import Call, Program
 
+Report: TypeAlias = dict[str, Any]  # the JSON document
 
-def report(program: Program) -> dict[str, Any]:
+
+def report(program: Program) -> Report:
     """The report that a compile writes; ``evaluate`` and ``profile`` add to it."""
     h, w, c = program.network.shape(program.network.inputs[0])
     return {
@@ -44,7 +46,7 @@ def report(program: Program) -> dict[str, Any]:
     }
 
 
-def text(report: dict[str, Any]) -> bytes:
+def text(report: Report) -> bytes:
     """The report as the file holds it."""
     return (json.dumps(report, indent=2) + "\n").encode()
 

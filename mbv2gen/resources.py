@@ -23,3 +23,8 @@ def templates_dir() -> Path:
 def firmware_dir() -> Path:
     """Startup code, drivers, linker template and boards/."""
     return _folder("firmware")
+
+
+def examples_dir() -> Path:
+    """The example networks, one folder each, with pictures to calibrate on and to test with."""
+    return _folder("examples")

@@ -12,6 +12,7 @@ class RunRecord:
 
     status: int
     changed_guard_bytes: int
+    stack_full: bool
     stack_bytes: int | None
     instructions: int | None
     layer_instructions: tuple[int, ...]
@@ -45,22 +46,19 @@ def read_results(file: Path, *, head_only: bool = False) -> RunResults:
     head = _numbers(lines[0][1:])
     starts = [i for i, words in enumerate(lines) if words[0] == "run"]
     end = next((i for i, words in enumerate(lines) if words[0] == "end"), len(lines))
-    ends = [*starts[1:], end]
     return RunResults(
         arena_bytes=head["arena"] or 0,
         input_bytes=head["input"] or 0,
         output_bytes=head["output"] or 0,
         layers=head["layers"] or 0,
-        runs=tuple(_record(lines[start:stop]) for start, stop in zip(starts, ends, strict=bool(starts))),
+        runs=tuple(_record(lines[start:stop]) for start, stop in zip(starts, [*starts[1:], end], strict=False)),
         complete=end < len(lines),
     )
 
 
 def _numbers(words: list[str]) -> dict[str, int | None]:
     """name value name value ... with values in hexadecimal, or - for unknown."""
-    return {
-        name: None if value == "-" else int(value, 16) for name, value in zip(words[::2], words[1::2], strict=True)
-    }
+    return {name: None if value == "-" else int(value, 16) for name, value in zip(words[::2], words[1::2], strict=True)}
 
 
 def _record(lines: list[list[str]]) -> RunRecord:
@@ -68,6 +66,7 @@ def _record(lines: list[list[str]]) -> RunRecord:
     return RunRecord(
         status=values["status"] or 0,
         changed_guard_bytes=values["guard"] or 0,
+        stack_full=bool(values["full"]),
         stack_bytes=values["stack"],
         instructions=values["instructions"],
         layer_instructions=tuple(int(words[2], 16) for words in lines[1:]),

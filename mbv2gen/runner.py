@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import tempfile
@@ -18,7 +19,7 @@ from mbv2gen import toolchain
 from mbv2gen.boards import Board
 from mbv2gen.errors import CheckFailed, Mbv2genError
 from mbv2gen.failure import reason
-from mbv2gen.run_results import RunResults, read_results
+from mbv2gen.run_results import RunRecord, RunResults, read_results
 from mbv2gen.taps import read_taps
 
 Int8Array: TypeAlias = NDArray[np.int8]
@@ -66,7 +67,7 @@ def run(
     the program counts as hanging. Raises CheckFailed for a fault, a sanitizer's finding, a hang, a changed guard
     byte or a status that is not 0, and Mbv2genError where QEMU is missing or the inputs have the wrong size.
     """
-    title = title or f"{program.parent.name} on {board.name if board else 'the host'}"
+    title = title or program.parent.name.rpartition("-")[0] or program.name
     if inputs.dtype != np.int8 or inputs.ndim < 2 or not inputs.size:
         raise Mbv2genError(f"{title}: inputs must be int8 [n][...], n >= 1 (got {inputs.dtype} {list(inputs.shape)})")
     with tempfile.TemporaryDirectory(prefix="mbv2gen-") as name:
@@ -74,19 +75,24 @@ def run(
         (work / INPUTS).write_bytes(np.ascontiguousarray(inputs).tobytes())
         outcome = _execute(_command(program, board, taps), work, len(inputs), timeout_seconds, progress)
         results = read_results(work / RESULTS)
-        _check(outcome, results, inputs, program, title, timeout_seconds)
+        _check(outcome, results, inputs, program, title)
         outputs = np.fromfile(work / OUTPUTS, dtype=np.int8).reshape(len(inputs), results.output_bytes)
         tapped = tuple(read_taps(work / TAPS, title)) if taps else None
-    stacks = [r.stack_bytes for r in results.runs if r.stack_bytes is not None]
-    instructions = [r.instructions for r in results.runs if r.instructions is not None]
-    layers = [r.layer_instructions[: results.layers] for r in results.runs if r.layer_instructions]
+    return _result(results, outputs, tapped)
+
+
+def _result(results: RunResults, outputs: Int8Array, taps: tuple[dict[int, Int8Array], ...] | None) -> RunResult:
+    runs = results.runs
+    stacks = [r.stack_bytes for r in runs if r.stack_bytes is not None]
+    instructions = [r.instructions for r in runs if r.instructions is not None]
+    layers = [r.layer_instructions[: results.layers] for r in runs if r.layer_instructions]
     return RunResult(
         outputs=outputs,
         arena_bytes=results.arena_bytes,
         instructions=tuple(instructions) or None,
         layer_instructions=tuple(layers) or None,
         stack_bytes=max(stacks, default=None),
-        taps=tapped,
+        taps=taps,
     )
 
 
@@ -105,11 +111,11 @@ def _command(program: Path, board: Board | None, taps: bool) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _Outcome:
-    """How a process ended. ``timed_out``: it was ended, because nothing came any more."""
+    """How a process ended. ``silent_seconds`` is not 0 where it was ended, because nothing came for so long."""
 
     returncode: int
     stderr: str
-    timed_out: bool
+    silent_seconds: float
 
 
 def _execute(
@@ -131,7 +137,7 @@ def _execute(
                 process.kill()
             process.wait()
     text = (work / "stderr").read_text(encoding="utf-8", errors="replace")
-    return _Outcome(process.returncode, text, timed_out)
+    return _Outcome(process.returncode, text, timeout_seconds if timed_out else 0.0)
 
 
 def _watch(
@@ -140,10 +146,8 @@ def _watch(
     """Wait for the end; the growth of the output files is the progress. Whether it hangs."""
     done, written, changed = 0, 0, time.monotonic()
     while True:
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_POLL_SECONDS)
-        except subprocess.TimeoutExpired:
-            pass
         sizes = [file.stat().st_size if file.exists() else 0 for file in (work / OUTPUTS, work / TAPS)]
         if sum(sizes) != written:
             written, changed = sum(sizes), time.monotonic()
@@ -158,24 +162,28 @@ def _watch(
             return True
 
 
-def _check(
-    outcome: _Outcome, results: RunResults, inputs: Int8Array, program: Path, title: str, timeout_seconds: float
-) -> None:
+def _check(outcome: _Outcome, results: RunResults, inputs: Int8Array, program: Path, title: str) -> None:
     """Raise for whatever went wrong, the cause before its consequences."""
     if results.input_bytes and inputs[0].size != results.input_bytes:
         raise Mbv2genError(f"{title}: an input has {results.input_bytes:,} bytes (got {inputs[0].size:,})")
     where = f"{title}: inference {len(results.runs)} of {len(inputs)}"
-    if outcome.timed_out:
-        raise CheckFailed(f"{where}: hangs: no output for {timeout_seconds:g} s")
+    if outcome.silent_seconds:
+        raise CheckFailed(f"{where}: hangs: no output for {outcome.silent_seconds:g} s")
     if outcome.returncode:
         raise CheckFailed(f"{where}: {reason(outcome.stderr, outcome.returncode, program)}")
     for index, record in enumerate(results.runs):
-        if record.status:
-            raise CheckFailed(f"{title}: inference {index} of {len(inputs)}: NAME_run returns {record.status}")
-        if record.changed_guard_bytes:
-            raise CheckFailed(
-                f"{title}: inference {index} of {len(inputs)}: writes outside its arena "
-                f"({record.changed_guard_bytes} of the bytes around it have changed)"
-            )
+        complaint = _complaint(record)
+        if complaint:
+            raise CheckFailed(f"{title}: inference {index} of {len(inputs)}: {complaint}")
     if not results.complete or len(results.runs) != len(inputs):
         raise CheckFailed(f"{where}: the program ends early, without a message")
+
+
+def _complaint(record: RunRecord) -> str:
+    if record.stack_full:
+        return "the board's stack is too small: it was used to its end"
+    if record.changed_guard_bytes:
+        return f"writes outside its arena ({record.changed_guard_bytes} of the bytes around it have changed)"
+    if record.status:
+        return f"NAME_run returns {record.status}"
+    return ""

@@ -52,14 +52,23 @@ def steps(network: QuantizedNetwork, chosen: tuple[Candidate, ...]) -> tuple[Ste
         Step(
             layer,
             operator.name,
-            units(operator, network),
-            accesses(operator, network),
+            units(candidate, operator, network),
+            accesses(candidate, operator, network),
             operator.outputs[0],
             candidate.contract.reduces,
             candidate.contract.in_place,
         )
         for layer, (operator, candidate) in enumerate(zip(network.operators, chosen, strict=True))
     )
+
+
+FEED = -1  # the layer number of the step by which the caller pushes rows
+
+
+def feed(network: QuantizedNetwork) -> Step:
+    """The caller as a step that makes the input's rows; it stands before all others, so it runs when nothing else can."""
+    name = network.inputs[0]
+    return Step(FEED, "the caller", network.shape(name)[0], (), name, reduces=False, in_place=False)
 
 
 def order(segment: tuple[Step, ...]) -> NDArray[np.int64]:

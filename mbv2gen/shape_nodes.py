@@ -52,6 +52,7 @@ def reshape(t: Translation, node: Node) -> View:
 
 
 def transpose(t: Translation, node: Node) -> View:
+    """Transpose: the layout's axes change places, the tensor does not."""
     view = passed_view(t, node)
     order = node.attributes.get("perm", range(len(view.layout))[::-1])
     return replace(view, layout=tuple(view.layout[axis] for axis in order))
@@ -89,6 +90,7 @@ def pad(t: Translation, node: Node) -> View:
 
 
 def global_average_pool(t: Translation, node: Node) -> View:
+    """GlobalAveragePool of an NCHW value."""
     view = computed_view(t, node)
     if not same(view.layout, NCHW, t.shapes[view.tensor]):
         refuse(t, node, f"{node.op}: its input does not have the axes (batch, channels, height, width)")

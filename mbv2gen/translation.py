@@ -42,6 +42,7 @@ class Translation:
 
 
 def refuse(t: Translation, node: Node, reason: str) -> NoReturn:
+    """Ends the lowering with the one line a user sees."""
     raise Mbv2genError(f"{t.graph.file}: node {node.name!r}: {reason}")
 
 
@@ -88,6 +89,7 @@ def computed_view(t: Translation, node: Node, index: int = 0) -> View:
 
 
 def output_shape(t: Translation, node: Node) -> tuple[int, ...]:
+    """The ONNX shape of the node's first output."""
     return t.graph.values[node.outputs[0]].shape
 
 

@@ -174,7 +174,7 @@ class NetworkBuilder:
         }
 
     def _multipliers(self, size: Floats, bound: Floats) -> Floats:
-        """One a channel: most keep it alive, some are about 1e-7, or 1 to 245 where they may be (XNNPACK takes < 256)."""
+        """One a channel: most keep it alive, some are about 1e-7, or 1 to 245 where they can (XNNPACK takes < 256)."""
         kind = self.rng.choice(3, size=size.shape, p=[0.9, 0.05, 0.05]) * (size.size > 3)
         live = LIVE_STEPS / size * np.exp(self.rng.normal(0, 0.4, size.shape))
         tiny = 1e-7 * np.exp(self.rng.normal(size=size.shape))

@@ -97,6 +97,12 @@ def test_channels_are_rescaled_independently(rows: list[tuple[int, int, int]]) -
     assert got.tolist() == [[scalar_multiply(*row) for row in rows]] * 2
 
 
+def test_one_accumulator_meets_many_shifts() -> None:
+    shifts = np.array([[3, 0], [-1, -31]])
+    got = arithmetic.multiply_by_quantized_multiplier(-77, 3 << 29, shifts)
+    assert got.tolist() == [[scalar_multiply(-77, 3 << 29, int(s)) for s in row] for row in shifts]
+
+
 @given(SCALES, st.lists(st.floats(1e-9, 1e3), min_size=1, max_size=5), SCALES)
 def test_conv_multiplier_multiplies_float32_scales_in_double(a: float, weights: list[float], out: float) -> None:
     got = arithmetic.conv_multiplier(a, np.array(weights), out)

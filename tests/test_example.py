@@ -79,6 +79,7 @@ def test_committed_files_are_small() -> None:
 
 def test_model_is_a_mobilenet_v2_of_seventeen_blocks(model: onnx.ModelProto) -> None:
     operators = [node.op_type for node in model.graph.node]
+    assert set(operators) == {"Conv", "Clip", "Add", "ReduceMean", "Reshape", "Gemm"}
     groups = [a.i for node in model.graph.node for a in node.attribute if a.name == "group"]
     assert sum(group > 1 for group in groups) == 17
     assert operators.count("Conv") == 1 + 2 + 16 * 3 + 1  # stem, block without expansion, the other blocks, head

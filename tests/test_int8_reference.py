@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -69,10 +71,17 @@ def test_random_networks_are_alive(head: str) -> None:
 @pytest.mark.parametrize("chunk_elements", [1, 3000])
 def test_outputs_do_not_depend_on_the_chunks(monkeypatch: pytest.MonkeyPatch, chunk_elements: int) -> None:
     network = random_network(np.random.default_rng(3), size=(12, 10), blocks=3)
-    x = random_images(np.random.default_rng(4), (*network.shape("input"),), 7)
+    x = random_images(np.random.default_rng(4), network.shape("input"), 7)
     whole = int8_reference.run(network, x)[network.outputs[0]]
     monkeypatch.setattr(int8_reference, "CHUNK_ELEMENTS", chunk_elements)
     np.testing.assert_array_equal(int8_reference.run_outputs(network, x), whole)
+
+
+def test_an_output_may_have_readers() -> None:
+    network = random_network(np.random.default_rng(3), size=(8, 8), blocks=1)
+    x = random_images(np.random.default_rng(4), network.shape("input"), 2)
+    inner = int8_reference.run_outputs(replace(network, outputs=("stem",)), x)
+    np.testing.assert_array_equal(inner, int8_reference.run(network, x)["stem"])
 
 
 def test_no_images_give_no_outputs() -> None:

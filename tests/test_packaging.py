@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -69,6 +70,16 @@ def test_wheel_holds_the_example_with_its_attribution_but_not_its_training(names
 def test_wheel_holds_no_tests_and_nothing_beside_the_package(names: set[str]) -> None:
     tops = {name.split("/")[0] for name in names}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"mbv2gen"}
+
+
+def test_installed_wheel_finds_its_own_templates_and_firmware(wheel: Path, tmp_path: Path) -> None:
+    zipfile.ZipFile(wheel).extractall(tmp_path)
+    script = "from mbv2gen import resources; print(resources.templates_dir()); print(resources.firmware_dir())"
+    command = [sys.executable, "-c", script]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    result = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
+    package = tmp_path.resolve() / "mbv2gen"
+    assert [Path(line) for line in result.stdout.splitlines()] == [package / "templates", package / "firmware"]
 
 
 def test_wheel_metadata_states_version_licence_and_command(wheel: Path, names: set[str]) -> None:

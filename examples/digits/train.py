@@ -125,7 +125,7 @@ def accuracy(model: nn.Module, images: dataset.LabelledImages) -> float:
 
 def export(model: nn.Module, path: Path) -> None:
     """ONNX, opset 18, one picture at a time; without the exporter's notes on where each node came from."""
-    model.eval()
+    model.eval().to(memory_format=torch.contiguous_format)  # else the exporter writes channels_last down as a Gather
     example = torch.zeros(1, 1, dataset.SIDE, dataset.SIDE)
     program = torch.onnx.export(
         model, (example,), dynamo=True, opset_version=18, input_names=["image"], output_names=["logits"], verbose=False

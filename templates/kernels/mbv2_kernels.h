@@ -37,7 +37,7 @@ typedef struct mbv2_conv {
     uint16_t out_w;
     uint16_t out_c;
     uint8_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
-    uint8_t line_left, line_right; /* padding stored with planar lines */
+    uint8_t line_top, line_left, line_right; /* padding stored with planar lines */
     int16_t input_zero_point, output_zero_point, act_min, act_max;
 } mbv2_conv;
 
@@ -78,7 +78,7 @@ void mbv2_conv_1x1_lines_s8(const mbv2_conv *layer, uint8_t *arena, uint32_t uni
 /* depthwise_conv: any window, rows NHWC. weights [kernel_h][kernel_w][c]. */
 void mbv2_depthwise_conv_s8(const mbv2_conv *layer, uint8_t *arena, uint32_t unit);
 
-/* depthwise_conv from planar lines to rows NHWC. weights [c][kernel_h][kernel_w], kernel_h at most 8; bias as in conv_1x1. */
+/* depthwise_conv from planar lines to rows NHWC. weights [c][kernel_h][kernel_w]; bias as in conv_1x1. */
 void mbv2_depthwise_conv_lines_s8(const mbv2_conv *layer, uint8_t *arena, uint32_t unit);
 
 /* fully_connected: the whole input as one vector. weights [out_c][in_c]; bias as in conv_1x1. */

@@ -1,0 +1,30 @@
+"""Progress: bars on standard error, and nothing where nobody looks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeAlias
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+Tell: TypeAlias = Callable[[int, int], None]  # (done, total)
+
+
+@contextmanager
+def bar(description: str, *, quiet: bool = False) -> Iterator[Tell]:
+    """Yields a function that is told (done, total); silent where ``quiet`` or standard error is no terminal."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(description, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def part(tell: Tell, before: int, total: int) -> Tell:
+    """For a batch that starts when ``before`` of ``total`` are done: tells of the whole."""
+    return lambda done, _: tell(before + done, total)

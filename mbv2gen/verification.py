@@ -1,0 +1,123 @@
+"""Verification: the C equals the NumPy reference, byte for byte; where it does not, the first place that differs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from mbv2gen import execution, int8_reference
+from mbv2gen.errors import CheckFailed
+from mbv2gen.execution import Place
+from mbv2gen.output_folder import OutputFolder, check_unchanged
+from mbv2gen.progress import Tell, part
+from mbv2gen.quantized_network import Int8Array, QuantizedNetwork
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first value, in the order of execution, that differs. ``layer`` None: all layers' rows are right, but the
+    output is changed after its last row was made."""
+
+    input: int
+    layer: int | None
+    name: str
+    row: int
+    column: int
+    channel: int
+    c: int
+    numpy: int
+
+    def __str__(self) -> str:
+        where = "the output, after its last layer was right" if self.layer is None else f"layer {self.layer}"
+        return (
+            f"input {self.input}: {where} ('{self.name}'), row {self.row}, column {self.column}, "
+            f"channel {self.channel}: C has {self.c}, NumPy {self.numpy}"
+        )
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was compared: outputs of all inputs, every row of every layer of the first. ``difference`` None: equal."""
+
+    network: str
+    on: str
+    board: str | None
+    inputs: int
+    output_values: int
+    layers: int
+    layer_values: int
+    difference: Difference | None
+
+    def as_json(self) -> dict[str, Any]:
+        return {"equal": self.difference is None, **asdict(self)}
+
+
+def verify(
+    folder: OutputFolder, place: Place, batches: Iterable[Int8Array], total: int, tell: Tell | None = None
+) -> Verification:
+    """Compare C and NumPy on ``batches`` of inputs int8 [n][h][w][c], ``total`` in all, up to the first difference.
+
+    On the host with the address and undefined-behaviour sanitizers. Raises CheckFailed where a file of the folder
+    is not as it was generated, or the program does not end well.
+    """
+    check_unchanged(folder)
+    network = folder.network()
+    done, tapped, difference = 0, 0, None
+    for inputs in batches:
+        if not done:
+            tapped = sum(int(np.prod(network.shape(op.outputs[0]))) for op in network.operators)
+            difference = _first_difference(folder, network, place, inputs[:1], 0)
+        if difference is None:
+            batch_tell = part(tell, done, total) if tell is not None else None
+            difference = _compare(folder, network, place, inputs, before=done, tell=batch_tell)
+        done += len(inputs)
+        if difference is not None:
+            break
+    values = done * int(np.prod(network.shape(network.outputs[0])))
+    board = None if place.board is None else place.board.name
+    return Verification(folder.name, place.on, board, done, values, len(network.operators), tapped, difference)
+
+
+def _compare(
+    folder: OutputFolder, network: QuantizedNetwork, place: Place, inputs: Int8Array, *, before: int, tell: Tell | None
+) -> Difference | None:
+    made = execution.outputs(folder, network, place, inputs, sanitize=True, tell=tell)
+    wanted = int8_reference.run_outputs(network, inputs)
+    wrong = np.flatnonzero((made != wanted).any(axis=(1, 2, 3)))
+    if not wrong.size:
+        return None
+    index = int(wrong[0])
+    found = _first_difference(folder, network, place, inputs[index : index + 1], before + index)
+    return found or _located(network.outputs[0], None, made[index], wanted[index], before + index)
+
+
+def _first_difference(
+    folder: OutputFolder, network: QuantizedNetwork, place: Place, one: Int8Array, index: int
+) -> Difference | None:
+    """The first layer of one input whose tapped rows differ; None where all are equal."""
+    result = execution.execute(folder, place, one, sanitize=True, taps=True)
+    taps = (result.taps or ({},))[0]
+    wanted = int8_reference.run(network, one)
+    for layer, operator in enumerate(network.operators):
+        expected = wanted[operator.outputs[0]][0]
+        made = taps.get(layer)
+        if made is None or made.size != expected.size:
+            got = "nothing" if made is None else f"{made.size} values"
+            raise CheckFailed(f"{folder.name}: layer {layer} ('{operator.name}') taps {got}, not {expected.size}")
+        found = _located(operator.name, layer, made.reshape(expected.shape), expected, index)
+        if found is not None:
+            return found
+    return None
+
+
+def _located(name: str, layer: int | None, made: Int8Array, wanted: Int8Array, index: int) -> Difference | None:
+    """The first difference of two [h][w][c] arrays, in row-major order."""
+    places = np.argwhere(made != wanted)
+    if not len(places):
+        return None
+    row, column, channel = (int(i) for i in places[0])
+    at = row, column, channel
+    return Difference(index, layer, name, row, column, channel, int(made[at]), int(wanted[at]))
