@@ -106,7 +106,7 @@ def targets_() -> None:
     """
     out = terminal.current()
     known = [{"name": t.name, "description": t.description, "board": t.board} for t in targets.TARGETS]
-    out.table("", ("target", "description", "emulated board"), [tuple(entry.values()) for entry in known])
+    out.table("Targets", ("target", "description", "emulated board"), [tuple(entry.values()) for entry in known])
     out.document(known)
 
 
@@ -131,7 +131,7 @@ def boards_() -> None:
         for board in boards.all_boards()
     ]
     columns = ("board", "core", "QEMU machine", "RAM B", "flash B", "stack B", "counts instructions")
-    out.table("", columns, [tuple(entry.values()) for entry in known])
+    out.table("Boards", columns, [tuple(entry.values()) for entry in known])
     out.document(known)
 
 

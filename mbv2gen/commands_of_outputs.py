@@ -154,10 +154,12 @@ def evaluate(out: Path, images: str, model: Path | None, on: str | None, board: 
 def _show_accuracy(screen: Terminal, result: Accuracy) -> None:
     top1 = result.top1
     cells = "" if result.cells == 1 else f", {result.cells} cells each"
-    rows = [("float", percent(top1.of_float)), ("int8, NumPy", percent(top1.of_int8)), ("int8, C", percent(top1.of_c))]
-    screen.table(f"{result.source}: {result.images} pictures{cells}", ("network", "top-1"), rows)
+    screen.line(f"{result.source}: {result.images} pictures{cells}")
     if result.note:
         screen.line(f"no top-1: {result.note}")
+    for name, value in (("float", top1.of_float), ("int8 in NumPy", top1.of_int8), ("int8 in C", top1.of_c)):
+        if value is not None:
+            screen.line(f"top-1, {name:<24}{percent(value)}")
     if result.agreement is not None:
         screen.line(f"agreement of int8 with float   {percent(result.agreement)}")
     if result.snr_db is not None:

@@ -133,12 +133,10 @@ def _scheduled(
     holder, other = macs if packed else macs[::-1]
     if groups_loads(core):
         return [load, *extend, *macs[0], *macs[1], *([load_next] if load_next else [])]
+    if load_next and packed and extend and len(other) > 1:  # the raw word's own MACs need no extension
+        return [load, other[0], *extend, *holder, load_next, *other[1:]]
     if load_next:
-        early = [*extend, *holder]
-        if packed and extend:  # the second channel works on the raw word: its first MAC needs no extension
-            return [load, other[0], *early, load_next, *other[1:]] if len(other) > 1 else [
-                load, *early, load_next, *other]  # fmt: skip
-        return [load, *early, load_next, *other]
+        return [load, *extend, *holder, load_next, *other]
     if packed and extend:
         return [load, macs[1][0], *extend, *macs[1][1:], *macs[0]]
     return [load, *extend, *[mac for pixel in zip(*macs, strict=True) for mac in pixel]]

@@ -191,6 +191,8 @@ def _fold(state: _State, node: NodeProto, name: str) -> None:
 def _finished(state: _State, model: ModelProto, input_name: str, sha256: str) -> Graph:
     """The Graph of the nodes that the outputs need; their weights must be finite."""
     outputs = tuple(value.name for value in model.graph.output)
+    if not outputs:
+        raise Mbv2genError(f"{state.file}: the model has no output: export it again")
     for name in outputs:
         if name in state.constants:
             raise Mbv2genError(f"{state.file}: output {name!r} does not depend on the input")

@@ -18,7 +18,8 @@ from rich.table import Table
 from mbv2gen import progress
 from mbv2gen.identifiers import comment
 
-WIDTH_WITHOUT_TERMINAL = 140
+WIDTH_WITHOUT_TERMINAL = 300
+LONG = 24  # characters; wider columns give way where the terminal is narrow
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -36,15 +37,18 @@ class Terminal:
             click.echo(text)
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """A table; numbers, with commas, stand on the right, None is a dash."""
+        """A table under its title; numbers, with commas, stand on the right, None is a dash."""
         if self.quiet or self.as_json:
             return
-        table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        click.echo(title)
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+        cells = [[_cell(value) for value in row] for row in rows]
         for index, column in enumerate(columns):
             is_number = any(isinstance(row[index], int | float) for row in rows)
-            table.add_column(column, justify="right" if is_number else "left", no_wrap=True)
-        for row in rows:
-            table.add_row(*(_cell(value) for value in row))
+            is_long = any(len(row[index]) > LONG for row in cells)
+            table.add_column(column, justify="right" if is_number else "left", no_wrap=not is_long, overflow="fold")
+        for line in cells:
+            table.add_row(*line)
         width = None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL
         Console(width=width, markup=False, highlight=False, emoji=False).print(table)
 

@@ -248,6 +248,12 @@ def test_an_output_that_ignores_the_input_is_refused(tmp_path: Path) -> None:
     assert "does not depend on the input" in refusal(lambda: graph_of(model, tmp_path))
 
 
+def test_a_model_without_an_output_is_refused(tmp_path: Path) -> None:
+    model = build(small)
+    del model.graph.output[:]
+    assert "the model has no output" in refusal(lambda: graph_of(model, tmp_path))
+
+
 def test_names_with_line_breaks_leave_errors_on_one_line(tmp_path: Path) -> None:
     model = build(lambda g, x: g("HardSwish", x))
     model.graph.node[0].name = "two\nlines"

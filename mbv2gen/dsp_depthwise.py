@@ -1,0 +1,119 @@
+"""Depthwise 3x3 convolutions of the ``dsp`` family over rows of any width: four outputs a turn, channel after channel.
+
+Pixels stand in words of four bytes, p0 p2 p1 p3, so that UXTB16 yields the neighbours (p0, p1) and UXTB16 ROR #8
+(p2, p3). Weights are int16 pairs (w0, w1) and (w1, w2): one SMLAD and one SMLABB/BT/TB an output and row, where the
+three pixels stand as two in a register and one half of another.
+
+Weights and bias are scaled by 2^s, s = 12 - rs (2..8), so that one right shift of 11 serves every channel:
+v = SMMLA(y, M, C), C = 2^(s-2) + 2^10, is TFLite's double rounding as one floor where the zero point is 0 (uint8).
+
+Registers: r0-r2 rows, r3 stream, r4 tile, r5-r8 accumulators, r9 r10 weights, r11 r12 lr pixels.
+Stack: 0 end of the channel's tile, 4 bytes between groups, 8 tile, 12 step between lines, 16 end of stream, 20 span.
+"""
+
+from __future__ import annotations
+
+from mbv2gen.dsp_assembly import Code, common_requantization, function
+
+_Y = ("r5", "r6", "r7", "r8")
+CHANNEL_BYTES = 36
+"""A channel of the stream: three rows of (w0,w1), (w1,w2) as int16; M; C; bias << s."""
+
+
+def _stride_1(row: int, y: list[str]) -> Code:
+    """Outputs 4g..4g+3 read pixels 4g-1..4g+4: the byte before the word and the byte behind it."""
+    return [
+        f"ldrb lr, [r{row}, #-1]",
+        f"ldrd r9, r10, [r3, #{8 * row}]",
+        f"ldr r11, [r{row}], #4",
+        f"smlabb r5, lr, r9, {y[0]}",
+        f"ldrb lr, [r{row}]",
+        "uxtb16 r12, r11, ror #8",
+        "uxtb16 r11, r11",
+        "smlad r5, r11, r10, r5",
+        f"smlad r6, r11, r9, {y[1]}",
+        "smlabt r6, r12, r10, r6",
+        f"smlatb r7, r11, r9, {y[2]}",
+        "smlad r7, r12, r10, r7",
+        f"smlad r8, r12, r9, {y[3]}",
+        "smlabt r8, lr, r10, r8",
+    ]
+
+
+def _stride_2(row: int, y: list[str]) -> Code:
+    """Padding on the left: output k reads pixels 2k-1, 2k, 2k+1; the byte before the line and two words."""
+    return [
+        f"ldrb lr, [r{row}, #-1]",
+        f"ldrd r9, r10, [r3, #{8 * row}]",
+        f"ldr r11, [r{row}], #4",
+        f"smlabb r5, lr, r9, {y[0]}",
+        f"ldr lr, [r{row}], #4",
+        "uxtb16 r12, r11, ror #8",
+        "uxtb16 r11, r11",
+        "smlad r5, r11, r10, r5",
+        f"smlatb r6, r11, r9, {y[1]}",
+        "uxtb16 r11, lr",
+        "smlad r6, r12, r10, r6",
+        f"smlatb r7, r12, r9, {y[2]}",
+        "uxtb16 lr, lr, ror #8",
+        "smlad r7, r11, r10, r7",
+        f"smlatb r8, r11, r9, {y[3]}",
+        "smlad r8, lr, r10, r8",
+    ]
+
+
+def _stride_2_same(row: int, y: list[str]) -> Code:
+    """Padding on the right (TensorFlow's SAME): output k reads pixels 2k, 2k+1, 2k+2; two words and the byte behind."""
+    return [
+        f"ldr r11, [r{row}], #4",
+        f"ldrd r9, r10, [r3, #{8 * row}]",
+        f"ldr lr, [r{row}], #4",
+        "uxtb16 r12, r11, ror #8",
+        "uxtb16 r11, r11",
+        f"smlad r5, r11, r9, {y[0]}",
+        f"smlad r6, r12, r9, {y[1]}",
+        "smlabt r5, r12, r10, r5",
+        "uxtb16 r11, lr",
+        "uxtb16 r12, lr, ror #8",
+        f"smlad r7, r11, r9, {y[2]}",
+        f"ldrb lr, [r{row}]",
+        "smlabt r6, r11, r10, r6",
+        f"smlad r8, r12, r9, {y[3]}",
+        "smlabt r7, r12, r10, r7",
+        "smlabt r8, lr, r10, r8",
+    ]
+
+
+_ROWS = {1: _stride_1, 2: _stride_2}
+
+
+def next_channel(register: str) -> Code:
+    """A tile pointer, 8-byte aligned at the first channel: 2 bytes to the odd channel of a pair, 14 to the next pair."""
+    return [f"add {register}, {register}, #2", f"tst {register}, #4", "it ne", f"addne {register}, {register}, #12"]
+
+
+def depthwise_rows(name: str, stride: int, same: bool = False) -> str:
+    """``void name(row0, row1, row2, args)``: one output row, or a part of it, of all channels."""
+    row_code = _stride_2_same if same else _ROWS[stride]
+    code = [
+        "push {r4-r11, lr}",
+        "sub sp, #24",
+        "ldm r3, {r3, r4, r5, r6, r7, r8}",
+        "strd r4, r6, [sp, #8]",
+        "strd r7, r8, [sp, #16]",
+        "add r8, r8, r4",
+        "strd r8, r5, [sp]",
+        "1:",
+        "ldr r8, [r3, #32]",
+    ]
+    for row in range(3):
+        code += row_code(row, ["r8"] * 4 if row == 0 else list(_Y))  # r8 holds the bias and is written last
+    code += ["ldrd r11, r12, [r3, #24]", "ldrd r9, r10, [sp]", *common_requantization(_Y, "r11", "r12")]
+    code += ["strh r6, [r4, #4]", "strh r7, [r4, #8]", "strh r8, [r4, #12]", "strh r5, [r4]"]
+    code += ["add r4, r4, r10", "cmp r4, r9", "bne 1b"]
+    code += ["ldrd r4, r5, [sp, #8]", "ldrd r6, r7, [sp, #16]"]
+    code += ["add r0, r0, r5", "add r1, r1, r5", "add r2, r2, r5", f"add r3, r3, #{CHANNEL_BYTES}"]
+    code += [*next_channel("r4"), "str r4, [sp, #8]", "add r7, r7, r4", "str r7, [sp]", "cmp r3, r6", "bne 1b"]
+    padding = "right" if same else "left" if stride == 2 else "left and right"
+    return function(name, f"Depthwise 3x3, stride {stride}, padding {padding}: a row of every channel, 4 outputs a turn.",
+                    [*code, "add sp, #24", "pop {r4-r11, pc}"])  # fmt: skip
