@@ -2,7 +2,8 @@
  *
  *     PROGRAM INPUTS OUTPUTS RESULTS [TAPS]
  *
- * INPUTS   any number of inputs, NN_INPUT_BYTES each; one is read at a time, straight into the arena
+ * INPUTS   any number of inputs, NN_INPUT_BYTES each; one is read at a time, straight into the arena, or row by row
+ *          where the network is fed rows
  * OUTPUTS  as many outputs, NN_OUTPUT_BYTES each
  * RESULTS  text, all numbers in hexadecimal, '-' for what this build cannot tell:
  *              network arena A input I output O layers L
@@ -163,10 +164,46 @@ static int fail(const char *why) {
     return EXIT_USAGE;
 }
 
+#if NN_FED
+/* The one row of the input that this program holds; the network keeps those it needs in its arena. */
+static struct {
+    int8_t values[NN_ROW_BYTES];
+    int file;
+    bool is_full;
+} waiting;
+
+static size_t read_row(void) {
+    const size_t got = port_read(waiting.file, waiting.values, NN_ROW_BYTES);
+    waiting.is_full = got == NN_ROW_BYTES;
+    return got;
+}
+
+int run_fed_network(NN_ctx *ctx) {
+    for (;;) {
+        const int status = NN_step(ctx);
+        if (status == NN_HUNGRY) {
+            if (!waiting.is_full && read_row() != NN_ROW_BYTES) {
+                return status;
+            }
+            waiting.is_full = NN_push_rows(ctx, waiting.values, 1) == 0;
+        } else if (status != NN_MORE) {
+            return status;
+        }
+    }
+}
+
+static size_t read_input(int input_file) {
+    waiting.file = input_file;
+    return read_row() == NN_ROW_BYTES ? NN_INPUT_BYTES : 0;
+}
+#else
+static size_t read_input(int input_file) { return port_read(input_file, NN_input(&context), NN_INPUT_BYTES); }
+#endif
+
 /* One input through the network. 1 = done, 0 = no input left, -1 = the file ends within an input. */
 static int infer(int input_file, uint32_t run, int *status, measurement *taken) {
     make_noise(run);
-    const size_t got = port_read(input_file, NN_input(&context), NN_INPUT_BYTES);
+    const size_t got = read_input(input_file);
     if (got != NN_INPUT_BYTES) {
         return got == 0 ? 0 : -1;
     }

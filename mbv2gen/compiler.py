@@ -48,6 +48,8 @@ class Options:
     resize: str | None = None
     colour: str | None = None
     emit: tuple[str, ...] = ()
+    feed: str = "frame"
+    keep_input: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def compile_model(model: Path, options: Options, progress: Progress | None = Non
 
     target = targets.find(options.target)
     chosen = candidates.choose(quantized, candidates.candidates(quantized, target.family))
-    planned = plan.plan(quantized, chosen)
+    planned = plan.plan(quantized, chosen, feed=options.feed, keep_input=options.keep_input)
     complete = program.program(quantized, planned, target.name)
     program_interpreter.check_arena(complete)
     packing_check.check_packing(complete)
@@ -124,4 +126,8 @@ def command_line(model: Path, name: str, options: Options) -> str:
         value = getattr(options, option)
         if value is not None:
             words += [f"--{option}", value]
+    if options.feed != "frame":
+        words += ["--feed", options.feed]
+    if options.keep_input:
+        words.append("--keep-input")
     return " ".join(words)
