@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from mbv2gen.errors import Mbv2genError
 
+MAX_ROWS = 1 << 22
 MAX_ROW_BYTES = 1 << 29
 MAX_WHOLE_BYTES = 1 << 26
 READ_ERRORS = (OSError, ValueError, RuntimeError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, lzma.LZMAError)
@@ -86,7 +87,18 @@ def open_array(path: Path, key: str | None) -> ArrayFile:
             raise ValueError("is in Fortran order; save numpy.ascontiguousarray(x)")
         if not shape or min(shape) < 0:
             raise ValueError(f"shape {shape} has no rows")
-        return ArrayFile(path, key, shape, dtype, stream.tell())
+        array = ArrayFile(path, key, shape, dtype, stream.tell())
+        if shape[0] > MAX_ROWS or array.offset + array.row_bytes * shape[0] > _size(path, key):
+            raise ValueError(f"is shorter than its shape {shape} says, or has more than {MAX_ROWS} rows")
+        return array
+
+
+def _size(path: Path, key: str | None) -> int:
+    """Bytes of the .npy stream, by the file system or the archive's directory."""
+    if key is None:
+        return path.stat().st_size
+    with zipfile.ZipFile(path) as archive:
+        return archive.getinfo(f"{key}.npy").file_size
 
 
 @contextmanager

@@ -69,6 +69,8 @@ def _show_inspection(out: Terminal, found: Inspection) -> None:
 @click.option("--resize", type=click.Choice(preprocessing.RESIZES), help="How pictures get their size.")
 @click.option("--colour", type=click.Choice(preprocessing.COLOURS, case_sensitive=False), help="Order of the channels.")
 @click.option("--emit", type=click.Choice(["tflite"]), multiple=True, help="Write this too: the network as .tflite.")
+@click.option("--feed", type=click.Choice(["frame", "rows"]), default="frame", help="How the input arrives.")
+@click.option("--keep-input", is_flag=True, help="A run leaves the input in the arena as it is.")
 @click.option("--board", metavar="BOARD", help="Refuse what does not fit this board; see mbv2gen boards.")
 @terminal.options
 def compile_(model: Path, target: str | None, folder: Path, board: str | None, **options: Any) -> None:
@@ -92,7 +94,7 @@ def compile_(model: Path, target: str | None, folder: Path, board: str | None, *
     out.document({"output": str(folder), "name": written.name, "warnings": compiled.warnings, "report": report})
     program = compiled.program
     out.line(f"{folder}: {len(compiled.files)} files, network '{written.name}' for {program.target}")
-    out.line(f"RAM    {program.arena_bytes:,} B arena, the input of {report['ram']['input_bytes']:,} B included")
+    out.line(f"RAM    {program.arena_bytes:,} B arena, {'a ring of input rows' if program.is_fed else 'the input'} included")
     out.line(f"flash  {program.weights_bytes:,} B of weights, {program.parameters_bytes:,} B of parameters, and code")
     out.line(f"work   {compiled.network.macs:,} MAC in {len(program.calls)} layers, {len(program.segments)} segments")
 

@@ -22,7 +22,7 @@ LEAST_WEIGHT = -127  # -128 would make an END word of a weight word
 
 @dataclass(frozen=True, eq=False)
 class ReluParameters:
-    """[n] each. In the common-shift body v = (y * multiplier >> 32) + addend, q = usat8(v >> 11); in the body with
+    """[n] each. In the common-shift body v = (y * multiplier >> 32) + addend, q = usat8(v >> common); in the body with
     shifts of its own v = (y * own_multiplier >> 32) + own_addend, q = usat8(v >> own_shift). y = acc << scale, plus
     ``bias_step`` in the common-shift body, which only its slots with a bias of full resolution take."""
 
@@ -76,7 +76,9 @@ class LinearParameters:
 NO_CONSTANT = 1 << 10
 
 
-def relu_parameters(rows: Layer, scale: int, *, solver: bool, stepped_slots: bool) -> ReluParameters:
+def relu_parameters(
+    rows: Layer, scale: int, *, solver: bool, stepped_slots: bool, common_shift: int = COMMON_SHIFT
+) -> ReluParameters:
     """Parameters of the ReLU bodies, ``scale`` PACKED_SCALE or UNPACKED_SCALE.
 
     Without ``solver`` every channel that is neither constant nor general takes a shift of its own.
@@ -90,8 +92,10 @@ def relu_parameters(rows: Layer, scale: int, *, solver: bool, stepped_slots: boo
     active = fast & (constant < 0)
     scales = np.full(len(constant), scale, np.int64)
     multiplier = np.where(active & solver, rows.multiplier, 0)
-    first = solve(multiplier, -rows.shift, scales, acc, bias_steps=False)
-    second = solve(np.where(first.solved, 0, multiplier), -rows.shift, scales, acc, bias_steps=True)
+    first = solve(multiplier, -rows.shift, scales, acc, bias_steps=False, common_shift=common_shift)
+    second = solve(
+        np.where(first.solved, 0, multiplier), -rows.shift, scales, acc, bias_steps=True, common_shift=common_shift
+    )
     value = np.maximum(constant, 0)
     return ReluParameters(
         constant,
@@ -99,7 +103,7 @@ def relu_parameters(rows: Layer, scale: int, *, solver: bool, stepped_slots: boo
         first.solved | ~active | (second.solved & (not stepped_slots)),
         second.solved & stepped_slots,
         first.multiplier + second.multiplier,
-        np.where(active, first.addend + second.addend, value << COMMON_SHIFT),
+        np.where(active, first.addend + second.addend, value << common_shift),
         second.bias_step,
         np.where(active, rows.multiplier, 0),
         np.where(active, own_addend, value << 1),
@@ -107,26 +111,48 @@ def relu_parameters(rows: Layer, scale: int, *, solver: bool, stepped_slots: boo
     )
 
 
-def depthwise_parameters(rows: Layer, *, solver: bool) -> DepthwiseParameters:
-    """Parameters of the depthwise bodies. Exact as they stand for right shifts of 4..10, by search beyond 10."""
+def depthwise_parameters(rows: Layer, *, solver: bool, common_shift: int = COMMON_SHIFT) -> DepthwiseParameters:
+    """Parameters of the depthwise bodies.
+
+    With scale = common_shift + 1 - right >= 2 they are exact as they stand (right shifts of 4..10 for a common shift
+    of 11); for larger right shifts the ``solver`` searches at the greatest scale, then at the one that drops no bits.
+    """
     acc, right = accumulator_reach(rows), -rows.shift
     constant = _constant_uint8(rows)
-    scale = np.where(right > 10, DEPTHWISE_SCALE, (COMMON_SHIFT + 1 - right).clip(0, 15))
-    largest = np.abs(rows.weights).max(axis=1) << scale
-    usable = (largest < 1 << 15) & (constant < 0) & _fits_uint8(rows) & (solver | (right <= 10))
-    multiplier = np.where(usable, rows.multiplier, 0)
-    first = solve(multiplier, right, scale, acc, bias_steps=False)
-    second = solve(np.where(first.solved, 0, multiplier), right, scale, acc, bias_steps=True)
-    solved = first.solved | second.solved
-    general = ~solved & (constant < 0)
-    return DepthwiseParameters(
-        constant,
-        general,
-        np.where(solved, scale, 0),
-        first.multiplier + second.multiplier,
-        np.where(solved, first.addend + second.addend, np.maximum(constant, 0) << COMMON_SHIFT),
-        second.bias_step,
-    )
+    exact = (common_shift + 1 - right).clip(0, 15)
+    usable = (constant < 0) & _fits_uint8(rows) & (solver | (right < common_shift))
+    found = _no_depthwise(len(right))
+    for scale, bias_steps in (
+        (np.where(right < common_shift, exact, DEPTHWISE_SCALE), False),
+        (np.where(right < common_shift, exact, DEPTHWISE_SCALE), True),
+        (exact, True),
+    ):
+        holds = np.abs(rows.weights).max(axis=1) << scale < 1 << 15
+        multiplier = np.where(usable & holds & ~found.solved, rows.multiplier, 0)
+        more = solve(multiplier, right, scale, acc, bias_steps=bias_steps, common_shift=common_shift)
+        found = _Found(
+            found.solved | more.solved,
+            np.where(more.solved, scale, found.scale),
+            found.multiplier + more.multiplier,
+            found.addend + more.addend,
+            found.bias_step + more.bias_step,
+        )
+    addend = np.where(found.solved, found.addend, np.maximum(constant, 0) << common_shift)
+    general = ~found.solved & (constant < 0)
+    return DepthwiseParameters(constant, general, found.scale, found.multiplier, addend, found.bias_step)
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    solved: BoolArray
+    scale: Int64Array
+    multiplier: Int64Array
+    addend: Int64Array
+    bias_step: Int64Array
+
+
+def _no_depthwise(n: int) -> _Found:
+    return _Found(np.zeros(n, bool), *(np.zeros(n, np.int64) for _ in range(4)))
 
 
 def linear_parameters(rows: Layer) -> LinearParameters:

@@ -72,14 +72,18 @@ def test_wheel_holds_no_tests_and_nothing_beside_the_package(names: set[str]) ->
     assert {top for top in tops if not top.endswith(".dist-info")} == {"mbv2gen"}
 
 
-def test_installed_wheel_finds_its_own_templates_and_firmware(wheel: Path, tmp_path: Path) -> None:
+def test_installed_wheel_finds_its_own_templates_firmware_and_examples(wheel: Path, tmp_path: Path) -> None:
     zipfile.ZipFile(wheel).extractall(tmp_path)
-    script = "from mbv2gen import resources; print(resources.templates_dir()); print(resources.firmware_dir())"
-    command = [sys.executable, "-c", script]
+    script = (
+        "from mbv2gen import resources as r; print(r.templates_dir(), r.firmware_dir(), r.examples_dir(), sep='\\n')"
+    )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "-c", script]
     result = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
     package = tmp_path.resolve() / "mbv2gen"
-    assert [Path(line) for line in result.stdout.splitlines()] == [package / "templates", package / "firmware"]
+    assert [Path(line) for line in result.stdout.splitlines()] == [
+        package / n for n in ("templates", "firmware", "examples")
+    ]
 
 
 def test_wheel_metadata_states_version_licence_and_command(wheel: Path, names: set[str]) -> None:

@@ -103,13 +103,11 @@ def test_torchvision_preset_is_refused_for_one_channel() -> None:
         from_options(1, PLAIN, preprocess="torchvision")
 
 
-@pytest.mark.parametrize("source", ["options", "toml"])
-def test_contradicting_the_graph_is_refused(source: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("options", "text"), [({"mean": 127.5, "std": 127.5}, ""), ({}, 'preprocess = "tf"')])
+def test_contradicting_the_graph_is_refused(options: dict[str, Any], text: str, tmp_path: Path) -> None:
+    path = toml(tmp_path, text)
     with pytest.raises(Mbv2genError, match="contradicts the graph"):
-        if source == "options":
-            from_options(3, NORMALISING, mean=127.5, std=127.5)
-        else:
-            from_options(3, NORMALISING, toml=toml(tmp_path, 'preprocess = "tf"\n'))
+        from_options(3, NORMALISING, toml=path, **options)
 
 
 @pytest.mark.parametrize("text", ["mean = ", "meen = 1\n", "mean = 1\n", 'mean = "x"\nstd = 1\n', "resize = 3\n"])

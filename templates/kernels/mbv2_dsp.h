@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: 0BSD
+ *
+ * mbv2_dsp.h - kernels for cores with the DSP extension (Cortex-M4, M7, M33), one row of work a call.
+ *
+ * Rows at cuts are NHWC int8. Between expand and depthwise stand uint8 lines, between depthwise and project int16 tiles;
+ * mbv2_dsp_bodies.h describes both, and the streams. Descriptions name the bodies a layer needs, so that only those are
+ * linked; where a row's width is no multiple of four, its last one to three pixels have bodies of their own.
+ */
+#ifndef MBV2_DSP_H
+#define MBV2_DSP_H
+
+#include <stddef.h>
+
+#include "mbv2_dsp_bodies.h"
+#include "mbv2_kernels.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A lines row is [word of padding][channel][line]; a line has a word more than whole words of pixels, for the rest of the
+ * pixels or for padding. */
+#define MBV2_LINE_BYTES(width) ((uint32_t)(width) / 4u * 4u + 4u)
+enum { MBV2_LINES_LEAD = 4 };
+
+/* Channels that no fast body covers: `count` records of the general one. */
+typedef struct mbv2_general {
+    const uint32_t *records; /* position, bias, multiplier, shift, weights in the tile's order, filled to a word */
+    uint16_t count;
+    uint16_t weights;        /* of a record */
+    uint8_t tile_shift;      /* the tile's values are that many bits too large */
+    int16_t zero_point, act_min, act_max;
+} mbv2_general;
+
+/* 1x1 convolution; `common` and `own` are the two streams of a ReLU layer (its channels in their order), of a linear layer
+ * the even part and, where the number of channels is odd, its last two channels. */
+typedef struct mbv2_conv_1x1_dsp {
+    mbv2_rows input;
+    mbv2_rows output;
+    uint32_t tile;                         /* offset of room for a tile, where the input is NHWC */
+    mbv2_expand_body *expand, *expand_rest;
+    mbv2_pw_body *body, *body_rest, *own_body, *own_body_rest;
+    const uint32_t *stream, *own_stream;
+    uint16_t channels, own_channels;
+    mbv2_general general;
+    uint16_t in_h, in_c, width, out_c;
+    uint16_t expand_pairs; /* pairs of channels that the input fills in a tile */
+    uint8_t line_top;
+} mbv2_conv_1x1_dsp;
+
+/* First convolution, 3x3 at stride 2, NHWC to lines. `edge` is room for three rows of one group's columns. */
+typedef struct mbv2_conv_stem_dsp {
+    mbv2_conv_1x1_dsp conv; /* behind the window: pairs of window values, lines out */
+    uint32_t edge;
+    mbv2_im2col_body *im2col, *im2col_edge;
+    uint16_t in_w, out_h;
+    uint8_t pad_top, pad_left, lead; /* lead: bytes from a word to the first window of a group inside */
+    int8_t zero_point;
+} mbv2_conv_stem_dsp;
+
+/* Depthwise 3x3, lines to tiles. */
+typedef struct mbv2_depthwise_dsp {
+    mbv2_rows input;
+    mbv2_rows output;
+    mbv2_dw_rows_body *body;
+    const uint32_t *stream;
+    mbv2_general general;
+    uint16_t channels, in_w, out_w; /* channels: even */
+    uint8_t stride_h, stride_w, pad_left;
+} mbv2_depthwise_dsp;
+
+/* Residual addition; constants of the fast body, and the plain description for what is left of a row. */
+typedef struct mbv2_add_dsp {
+    mbv2_add plain;
+    int32_t constants[3];
+} mbv2_add_dsp;
+
+/* Fully connected; `words` is room for the inputs as pairs and a fold word behind each `fold` pairs. */
+typedef struct mbv2_fully_connected_dsp {
+    mbv2_conv plain; /* weights unused */
+    uint32_t words;
+    uint32_t pairs, fold; /* pairs of inputs in all, and between two fold words */
+    const uint32_t *stream;
+    uint32_t stream_words; /* of eight outputs */
+} mbv2_fully_connected_dsp;
+
+/* The name says the layouts: NHWC unless it says lines (output) or tile (input). */
+void mbv2_conv_1x1_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
+void mbv2_conv_1x1_lines_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
+void mbv2_conv_1x1_tile_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
+void mbv2_conv_1x1_tile_lines_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
+void mbv2_conv_stem_s8_dsp(const mbv2_conv_stem_dsp *layer, uint8_t *arena, uint32_t unit);
+void mbv2_depthwise_conv_s8_dsp(const mbv2_depthwise_dsp *layer, uint8_t *arena, uint32_t unit);
+void mbv2_add_s8_dsp(const mbv2_add_dsp *layer, uint8_t *arena, uint32_t unit);
+void mbv2_fully_connected_s8_dsp(const mbv2_fully_connected_dsp *layer, uint8_t *arena, uint32_t unit);
+
+/* Parts shared by the kernels above. */
+
+/* Row `unit` of a lines tensor: prepares its padding; NULL where the row is padding altogether (and done), else channel 0. */
+uint8_t *mbv2_lines_row(const mbv2_rows *lines, uint8_t *arena, uint32_t unit, uint32_t top, uint32_t height);
+
+/* One group of `pixels` (1..4) from its tile to lines at `out`, or to NHWC at `out`. */
+void mbv2_tile_to_lines(const mbv2_conv_1x1_dsp *layer, const int16_t *tile, uint8_t *out, uint32_t pixels);
+void mbv2_tile_to_nhwc(const mbv2_conv_1x1_dsp *layer, const int16_t *tile, int8_t *out, uint32_t pixels);
+
+/* One general channel of a tile: acc of pixel p. */
+int32_t mbv2_general_output(const mbv2_general *general, const uint32_t *record, int32_t acc);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

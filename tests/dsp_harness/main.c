@@ -1,0 +1,260 @@
+/* main.c - runs every body and its twin on the same random streams and compares all of memory, guards included.
+ *
+ * Two worlds hold the same inputs at the same offsets; what lies between them is different noise. A body runs in the
+ * first world, its twin in the second. Regions must come out equal, and no other byte may have changed: so results
+ * depend on nothing but the regions (weights of 0 hide what they multiply), and nothing is written outside them.
+ *
+ *     main compare ROUNDS SEED | main count          (count: instructions of representative shapes, on a board)
+ */
+#include <string.h>
+
+#include "bodies.h"
+#include "output.h"
+#include "random_streams.h"
+
+enum { WORLD_BYTES = 49152, REGIONS = 8 };
+
+typedef struct region {
+    uint32_t offset, bytes;
+} region;
+
+static union {
+    uint8_t bytes[WORLD_BYTES];
+    uint64_t align;
+} worlds[2], before[2];
+static region regions[REGIONS];
+static uint32_t region_count, used;
+static uint32_t failures;
+
+static void fill(uint8_t *p, uint32_t bytes) {
+    for (uint32_t i = 0; i < bytes; i++) {
+        p[i] = (uint8_t)(random_word() >> 11);
+    }
+}
+
+static void new_world(void) {
+    region_count = 0;
+    used = 0;
+}
+
+/* A region of the same noise in both worlds, `lead` bytes behind a multiple of 8, gaps around it. */
+static uint32_t allocate(uint32_t bytes, uint32_t lead) {
+    const uint32_t offset = ((used + 40u + 7u) & ~7u) + lead;
+    fill(worlds[0].bytes + used, offset - used);
+    fill(worlds[1].bytes + used, offset - used);
+    fill(worlds[0].bytes + offset, bytes);
+    memcpy(worlds[1].bytes + offset, worlds[0].bytes + offset, bytes);
+    regions[region_count++] = (region){offset, bytes};
+    used = offset + bytes;
+    return offset;
+}
+
+static void *at(unsigned world, uint32_t offset) { return worlds[world].bytes + offset; }
+
+/* A region that holds what `end - begin` words of `words` say. */
+static uint32_t place(const uint32_t *words, const uint32_t *end) {
+    const uint32_t bytes = (uint32_t)(end - words) * 4u;
+    const uint32_t offset = allocate(bytes, 4u * random_below(2));
+    memcpy(at(0, offset), words, bytes);
+    memcpy(at(1, offset), words, bytes);
+    return offset;
+}
+
+static void close_world(void) {
+    (void)allocate(0, 0);
+    memcpy(before[0].bytes, worlds[0].bytes, used);
+    memcpy(before[1].bytes, worlds[1].bytes, used);
+}
+
+/* Regions agree; the rest is as it was. */
+static void check(const char *name) {
+    uint32_t from = 0;
+    int bad = 0;
+    for (uint32_t r = 0; r < region_count; r++) {
+        const region *g = &regions[r];
+        bad |= memcmp(worlds[0].bytes + g->offset, worlds[1].bytes + g->offset, g->bytes) != 0;
+        for (unsigned w = 0; w < 2; w++) {
+            bad |= (memcmp(worlds[w].bytes + from, before[w].bytes + from, g->offset - from) != 0) << (w + 1);
+        }
+        from = g->offset + g->bytes;
+    }
+    if (bad) {
+        failures++;
+        put_text("FAIL ");
+        put_text(name);
+        put_text(bad & 1 ? " differs" : "");
+        put_text(bad & 2 ? ", writes outside" : "");
+        put_text(bad & 4 ? ", its twin writes outside" : "");
+        put_text("\n");
+    }
+}
+
+static uint32_t words[6000];
+
+/* Makes int16 values of a kind in a tile: any, int8, uint8 or extremes of int8. */
+static void make_tile(uint32_t offset, uint32_t bytes) {
+    const uint32_t kind = random_below(4);
+    for (uint32_t i = 0; i < bytes; i += 2) {
+        int16_t value = (int16_t)(random_word() >> 9);
+        value = kind == 0 ? value : kind == 1 ? (int16_t)((value & 255) - 128) : kind == 2 ? (int16_t)(value & 255)
+                                                                               : (value & 1 ? 127 : -128);
+        memcpy((uint8_t *)at(0, offset) + i, &value, 2);
+        memcpy((uint8_t *)at(1, offset) + i, &value, 2);
+    }
+}
+
+static void compare_pointwise(const char *name, mbv2_pw_body *body, mbv2_pw_body *twin, uint32_t pixels, int packed,
+                              int kind) {
+    const uint32_t pairs = 4u * (1u + random_below(5)) + (kind == 'T' ? 2u : 0u) - (kind == 'T' ? 4u * random_below(2) : 0u);
+    const uint32_t channels = 2u * (1u + random_below(4));
+    const uint32_t step = kind == 'L' ? channels + random_below(4) : 4u * (1u + random_below(3));
+    const uint32_t bytes = kind == 'L' ? (pixels - 1u) * step + channels : kind == 'S' ? 4u * channels : channels * step;
+    new_world();
+    const uint32_t stream = place(words, random_pointwise(words, channels, pairs, packed));
+    const uint32_t tile = allocate(16u * pairs, 0);
+    const uint32_t out = allocate(bytes, kind == 'L' ? random_below(8) : 4u * random_below(2));
+    const uint32_t end = out + (kind == 'L' ? channels : kind == 'S' ? 4u * channels : channels * step);
+    make_tile(tile, 16u * pairs);
+    close_world();
+    body(at(0, stream), at(0, tile), at(0, out), (int32_t)step, at(0, end));
+    twin(at(1, stream), at(1, tile), at(1, out), (int32_t)step, at(1, end));
+    check(name);
+}
+
+static void compare_expand(const char *name, mbv2_expand_body *body, mbv2_expand_body *twin, uint32_t pixels,
+                           uint32_t multiple) {
+    const uint32_t channels = multiple * (1u + random_below(9));
+    const uint32_t step = channels + multiple * random_below(2), pairs = (channels + 1u) / 2u;
+    new_world();
+    const uint32_t x = allocate((pixels - 1u) * step + 2u * pairs, multiple == 4 ? 4u * random_below(2) : random_below(8));
+    const uint32_t tile = allocate(16u * pairs, 0);
+    close_world();
+    body(at(0, x), (int32_t)step, at(0, tile), at(0, tile + 16u * pairs));
+    twin(at(1, x), (int32_t)step, at(1, tile), at(1, tile + 16u * pairs));
+    check(name);
+}
+
+static void compare_im2col(const char *name, mbv2_im2col_body *body, mbv2_im2col_body *twin, uint32_t pairs,
+                           uint32_t bytes, int aligned) {
+    uint32_t row[3];
+    new_world();
+    for (int r = 0; r < 3; r++) {
+        row[r] = allocate(bytes, aligned ? 4u * random_below(2) : random_below(8));
+    }
+    const uint32_t tile = allocate(16u * pairs, 0);
+    close_world();
+    body(at(0, row[0]), at(0, row[1]), at(0, row[2]), at(0, tile));
+    twin(at(1, row[0]), at(1, row[1]), at(1, row[2]), at(1, tile));
+    check(name);
+}
+
+static void compare_dw_rows(const char *name, mbv2_dw_rows_body *body, mbv2_dw_rows_body *twin, uint32_t stride) {
+    const uint32_t channels = 1u + random_below(6), groups = 1u + random_below(4);
+    const uint32_t read = 4u * stride * groups, gap = 4u * random_below(3);
+    const uint32_t group_bytes = 16u * ((channels + 1u) / 2u) + 16u * random_below(2);
+    uint32_t row[3];
+    new_world();
+    const uint32_t stream = place(words, random_depthwise(words, channels));
+    for (int r = 0; r < 3; r++) { /* a byte before the first line, one behind what is read of the last */
+        row[r] = allocate(channels * (read + gap) - gap + 2u, 3) + 1u;
+    }
+    const uint32_t tile = allocate(groups * group_bytes, 0);
+    close_world();
+    for (unsigned w = 0; w < 2; w++) {
+        const mbv2_dw_rows arguments = {at(w, stream), at(w, tile), (int32_t)group_bytes, (int32_t)gap,
+                                        at(w, stream + 36u * channels), (int32_t)(groups * group_bytes)};
+        (w ? twin : body)(at(w, row[0]), at(w, row[1]), at(w, row[2]), &arguments);
+    }
+    check(name);
+}
+
+static void compare_dw_plane(const char *name, mbv2_dw_plane_body *body, mbv2_dw_plane_body *twin, uint32_t plane_bytes,
+                             uint32_t groups) {
+    const uint32_t channels = 1u + random_below(6), group_bytes = 16u * ((channels + 1u) / 2u);
+    new_world();
+    const uint32_t stream = place(words, random_depthwise(words, channels));
+    const uint32_t planes = allocate(8u + plane_bytes * channels, 0) + 8u;
+    const uint32_t tile = allocate(groups * group_bytes, 0);
+    close_world();
+    for (unsigned w = 0; w < 2; w++) {
+        (w ? twin : body)(at(w, planes), at(w, stream), at(w, tile), (int32_t)group_bytes, at(w, stream + 36u * channels));
+    }
+    check(name);
+}
+
+static void compare_dense(void) {
+    uint32_t x[64], *end = x;
+    const uint32_t parts = 1u + random_below(3), outputs = 8u * (1u + random_below(2));
+    uint32_t pairs = 0;
+    for (uint32_t p = 0; p < parts; p++) {
+        const uint32_t count = 4u * (1u + random_below(3)), mask = random_below(2) ? 0x7FFF7FFFu : 0x00FF00FFu;
+        for (uint32_t k = 0; k < count; k++) {
+            end = put_word(end, random_word() & mask);
+        }
+        end = put_word(end, p + 1u < parts ? 0xFFFFFFFFu : 0xFFFFFFFEu);
+        pairs += count;
+    }
+    new_world();
+    const uint32_t inputs = place(x, end);
+    const uint32_t stream = place(words, random_dense(words, outputs, pairs));
+    const uint32_t out = allocate(4u * outputs, 4u * random_below(2));
+    close_world();
+    mbv2_fc8_fold_dsp(at(0, stream), at(0, inputs), at(0, out), at(0, out + 4u * outputs));
+    twin_fc8_fold(at(1, stream), at(1, inputs), at(1, out), at(1, out + 4u * outputs));
+    check("fc8_fold");
+}
+
+static void compare_add(void) {
+    const uint32_t count = 4u * (1u + random_below(12));
+    const int32_t constants[3] = {(int32_t)random_word() >> random_below(12), (int32_t)random_word() >> random_below(12),
+                                  (int32_t)random_word() >> random_below(6)};
+    new_world();
+    const uint32_t a = allocate(count, random_below(8)), b = allocate(count, random_below(8));
+    close_world();
+    mbv2_add_mla_dsp(at(0, a), at(0, b), constants, at(0, a + count));
+    twin_add_mla(at(1, a), at(1, b), constants, at(1, a + count));
+    check("add_mla");
+}
+
+static void compare_all(void) {
+#define RUN_POINTWISE(name, n, packed, kind) \
+    compare_pointwise(#name, mbv2_##name##_dsp, twin_##name, n, packed, kind);
+#define RUN_EXPAND(name, n, multiple) compare_expand(#name, mbv2_##name##_dsp, twin_##name, n, multiple);
+#define RUN_IM2COL(name, pairs, bytes, aligned) \
+    compare_im2col(#name, mbv2_##name##_dsp, twin_##name, pairs, bytes, aligned);
+#define RUN_DW_ROWS(name, stride) compare_dw_rows(#name, mbv2_##name##_dsp, twin_##name, stride);
+#define RUN_DW_PLANES(name, bytes, groups) compare_dw_plane(#name, mbv2_##name##_dsp, twin_##name, bytes, groups);
+    POINTWISE(RUN_POINTWISE)
+    EXPAND(RUN_EXPAND)
+    IM2COL(RUN_IM2COL)
+    DW_ROWS(RUN_DW_ROWS)
+    DW_PLANES(RUN_DW_PLANES)
+    compare_dense();
+    compare_add();
+}
+
+static uint32_t number(const char *text) {
+    uint32_t value = 0;
+    while (*text >= '0' && *text <= '9') {
+        value = value * 10u + (uint32_t)(*text++ - '0');
+    }
+    return value;
+}
+
+void count_all(void);
+
+int main(int argc, char **argv) {
+    if (argc == 2 && strcmp(argv[1], "count") == 0) {
+        count_all();
+        return 0;
+    }
+    if (argc != 4) {
+        return 2;
+    }
+    random_state = number(argv[3]) | 1u;
+    for (uint32_t round = number(argv[2]); round != 0; round--) {
+        compare_all();
+    }
+    put_text(failures ? "bodies and twins differ\n" : "bodies and twins agree\n");
+    return failures != 0;
+}

@@ -1,0 +1,100 @@
+/* random_streams.h - random weight streams in the bodies' formats, extreme values among them. */
+#ifndef DSP_HARNESS_RANDOM_STREAMS_H
+#define DSP_HARNESS_RANDOM_STREAMS_H
+
+#include <stdint.h>
+#include <string.h>
+
+static uint32_t random_state = 1;
+
+static uint32_t random_word(void) { /* xorshift32 */
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 17;
+    random_state ^= random_state << 5;
+    return random_state;
+}
+
+static uint32_t random_below(uint32_t n) { return (random_word() >> 8) % n; }
+
+static int32_t random_weight(int extreme) {
+    return extreme ? (random_word() & 256u ? 127 : -127) : (int32_t)random_below(255) - 127;
+}
+
+static uint32_t *put_word(uint32_t *to, uint32_t word) {
+    *to = word;
+    return to + 1;
+}
+
+static uint32_t halfword(int32_t w0, int32_t w1) { return (uint32_t)(256 * w1 + w0) & 0xFFFFu; }
+
+static uint32_t byte(int32_t value) { return (uint32_t)value & 0xFFu; }
+
+static uint32_t random_multiplier(void) {
+    static const uint32_t special[4] = {0, 0x40000000u, 0x7FFFFFFFu, 1};
+    return random_below(8) ? random_word() >> (1 + random_below(9)) : special[random_below(4)];
+}
+
+static uint32_t random_constant(void) {
+    return random_below(4) ? 1024u + random_below(64) : random_word() >> random_below(12);
+}
+
+static uint32_t random_shifts(void) {
+    const uint32_t bound = random_below(8) ? 20u : 256u;
+    return random_below(bound) | random_below(bound) << 8 | random_below(128) << 16;
+}
+
+/* Of `channels` (even) outputs and `pairs` pairs of inputs; returns behind it. */
+static uint32_t *random_pointwise(uint32_t *to, uint32_t channels, uint32_t pairs, int packed) {
+    const int extreme = random_below(4) == 0;
+    for (uint32_t c = 0; c < channels; c += 2) {
+        const uint32_t bias = random_word() >> random_below(24);
+        to = put_word(to, bias);
+        to = put_word(to, packed ? bias + (random_word() << 8 >> random_below(12)) : random_word());
+        for (uint32_t k = 0; k < pairs; k++) {
+            const int32_t w0 = random_weight(extreme), w1 = random_weight(extreme);
+            const int32_t v0 = random_weight(extreme), v1 = random_weight(extreme);
+            to = put_word(to, packed ? halfword(w0, w1) | halfword(v0, v1) << 16
+                                     : byte(w0) | byte(w1) << 8 | byte(v0) << 16 | byte(v1) << 24);
+        }
+        to = put_word(to, 0x80000000u | random_shifts());
+        for (uint32_t k = 0; k < 2; k++) {
+            to = put_word(to, random_multiplier());
+            to = put_word(to, random_constant());
+        }
+    }
+    return to;
+}
+
+static uint32_t *random_depthwise(uint32_t *to, uint32_t channels) {
+    for (uint32_t c = 0; c < channels; c++) {
+        const int32_t scale = 1 << random_below(9);
+        const int extreme = random_below(4) == 0;
+        for (uint32_t r = 0; r < 3; r++) {
+            const uint32_t w0 = (uint32_t)(random_weight(extreme) * scale) & 0xFFFFu;
+            const uint32_t w1 = (uint32_t)(random_weight(extreme) * scale) & 0xFFFFu;
+            const uint32_t w2 = (uint32_t)(random_weight(extreme) * scale) & 0xFFFFu;
+            to = put_word(to, w0 | w1 << 16);
+            to = put_word(to, w1 | w2 << 16);
+        }
+        to = put_word(to, random_multiplier());
+        to = put_word(to, random_constant());
+        to = put_word(to, random_word() >> random_below(16));
+    }
+    return to;
+}
+
+static uint32_t *random_dense(uint32_t *to, uint32_t outputs, uint32_t pairs) {
+    const int extreme = random_below(4) == 0;
+    for (uint32_t o = 0; o < outputs; o += 8) {
+        for (uint32_t k = 0; k < 8; k++) {
+            to = put_word(to, random_word() >> random_below(24));
+        }
+        for (uint32_t k = 0; k < 4 * pairs; k++) {
+            const uint32_t low = halfword(random_weight(extreme), random_weight(extreme));
+            to = put_word(to, low | halfword(random_weight(extreme), random_weight(extreme)) << 16);
+        }
+    }
+    return to;
+}
+
+#endif

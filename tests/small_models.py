@@ -1,0 +1,65 @@
+"""A MobileNetV2 of a few kilobytes as ONNX, pictures for it, and output folders without going through ONNX."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx_models import Builder, build, saved
+
+from mbv2gen import candidates, csources, output_folder, plan, program, quantized_network_file, report, targets
+from mbv2gen.output_folder import OutputFolder
+from mbv2gen.program import Program
+from mbv2gen.quantized_network import QuantizedNetwork
+
+CLASSES = 5
+SIZE = (3, 12, 14)  # c, h, w
+
+
+def layers(b: Builder, x: str) -> str:
+    """Stem, one inverted residual with its addition, head, softmax: every kind of operator."""
+    x = b.relu6(b.conv(x, 3, 6, 3, strides=[2, 2], pads=[1, 1, 1, 1]))
+    y = b.relu6(b.conv(x, 6, 14))
+    y = b.relu6(b.conv(y, 14, 14, 3, group=14, pads=[1, 1, 1, 1]))
+    x = b("Add", x, b.conv(y, 14, 6))
+    x = b.relu6(b.conv(x, 6, 20))
+    x = b("Flatten", b("GlobalAveragePool", x))
+    return b("Softmax", b("Gemm", x, b.random(CLASSES, 20), b.random(CLASSES), transB=1), axis=1)
+
+
+def small_model(seed: int = 0) -> onnx.ModelProto:
+    return build(layers, (1, *SIZE), seed=seed)
+
+
+def save_small_model(folder: Path, name: str = "small.onnx", seed: int = 0) -> Path:
+    return saved(small_model(seed), folder, name)
+
+
+def pixels(count: int, seed: int = 3) -> NDArray[np.uint8]:
+    """uint8 [count][h][w][c]"""
+    c, h, w = SIZE
+    return np.random.default_rng(seed).integers(0, 256, (count, h, w, c)).astype(np.uint8)
+
+
+def save_pixels(folder: Path, count: int = 6) -> Path:
+    path = folder / "pixels.npy"
+    np.save(path, pixels(count))
+    return path
+
+
+def planned(network: QuantizedNetwork, target: str = "cortex-m7") -> Program:
+    """A program for a quantized network, whatever it came from."""
+    core = targets.find(target)
+    chosen = candidates.choose(network, candidates.candidates(network, core.family))
+    return program.program(network, plan.plan(network, chosen), core.name)
+
+
+def write_network(network: QuantizedNetwork, path: Path) -> OutputFolder:
+    """The output folder of a quantized network."""
+    complete = planned(network)
+    files = {file: text.encode() for file, text in csources.render(complete, network.name, "test").items()}
+    files[output_folder.NETWORK] = quantized_network_file.dump(network)
+    files[output_folder.REPORT] = report.text(report.report(complete))
+    return output_folder.write_folder(path, network.name, files)

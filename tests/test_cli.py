@@ -1,0 +1,442 @@
+"""The command line: exit codes, one line for every mistake, one document for --json, nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+from command_line import Ended, assert_refused, command
+from onnx import TensorProto, helper, numpy_helper
+from onnx_models import Builder, build, saved
+from PIL import Image
+from small_models import CLASSES, SIZE, pixels, save_pixels, save_small_model, small_model
+from test_output_folder import contents
+from tflite_micro.python.tflite_micro import runtime
+from toy_network import needs_arm_compiler, needs_host_compiler, needs_qemu
+
+from mbv2gen import cli, compiler
+
+NEGATIVES = sorted((Path(__file__).parents[2] / "shared" / "data" / "exports").glob("neg_*.onnx"))
+COMMANDS = sorted(cli.cli.commands)
+
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The output folder of the small model; the model and pixels.npy lie beside it."""
+    folder = tmp_path_factory.mktemp("compiled")
+    model, data = save_small_model(folder), save_pixels(folder)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["compile", str(model), "--calibration", str(data), "--mean", "120", "--std", "60,61,62",
+                  "--emit", "tflite", "-o", str(folder / "out"), "--quiet"])  # fmt: skip
+    assert ended.value.code == 0
+    return folder / "out"
+
+
+def compile_refused(capsys: Capture, model: Path, *words: str, options: tuple[object, ...] = ()) -> None:
+    """Exit code 2, one line, no output folder, nothing new beside it."""
+    before = sorted(os.listdir(model.parent))
+    assert_refused(command(capsys, "compile", model, "-o", model.parent / "out", *options), *words)
+    assert sorted(os.listdir(model.parent)) == before
+
+
+@pytest.mark.skipif(not NEGATIVES, reason="needs the shared test data, absent here")
+@pytest.mark.parametrize("path", NEGATIVES, ids=lambda path: path.stem)
+def test_a_shared_negative_model_is_refused(path: Path, tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / path.name).write_bytes(path.read_bytes())
+    compile_refused(capsys, tmp_path / path.name, path.name)
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.3, 0.9, 0.999])
+def test_a_truncated_model_is_refused(tmp_path: Path, capsys: Capture, fraction: float) -> None:
+    data = small_model().SerializeToString()
+    (tmp_path / "cut.onnx").write_bytes(data[: int(len(data) * fraction)])
+    compile_refused(capsys, tmp_path / "cut.onnx", "cut.onnx")
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_weight_that_is_no_number_is_refused_with_its_node(tmp_path: Path, capsys: Capture, value: float) -> None:
+    model = small_model()
+    weights = numpy_helper.to_array(model.graph.initializer[0]).copy()
+    weights.flat[7] = value
+    model.graph.initializer[0].CopyFrom(numpy_helper.from_array(weights, model.graph.initializer[0].name))
+    compile_refused(capsys, saved(model, tmp_path, "nan.onnx"), "nan.onnx", "Conv_0", "NaN or infinity")
+
+
+def test_an_unknown_operator_is_refused_with_its_node(tmp_path: Path, capsys: Capture) -> None:
+    model = build(lambda b, x: b("HardSwish", b.conv(x, 3, 4)), (1, *SIZE))
+    compile_refused(capsys, saved(model, tmp_path, "unknown.onnx"), "unknown.onnx", "HardSwish_1", "not supported")
+
+
+def test_a_dynamic_height_is_refused(tmp_path: Path, capsys: Capture) -> None:
+    model = build(lambda b, x: b.conv(x, 3, 4), (1, 3, "height", 14))
+    compile_refused(capsys, saved(model, tmp_path, "dynamic.onnx"), "dynamic.onnx", "image", "height")
+
+
+def test_two_inputs_are_refused_by_name(tmp_path: Path, capsys: Capture) -> None:
+    model = build(lambda b, x: b("Add", b.conv(x, 3, 3), "second"), (1, *SIZE))
+    model.graph.input.append(helper.make_tensor_value_info("second", TensorProto.FLOAT, (1, *SIZE)))
+    compile_refused(capsys, saved(model, tmp_path, "two.onnx"), "two.onnx", "image", "second")
+
+
+def test_a_model_that_is_not_there_is_refused(tmp_path: Path, capsys: Capture) -> None:
+    compile_refused(capsys, tmp_path / "absent.onnx", "absent.onnx", "no such file")
+
+
+def test_a_calibration_picture_that_is_no_picture_is_refused_by_name(tmp_path: Path, capsys: Capture) -> None:
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    Image.fromarray(pixels(1)[0]).save(pictures / "a.png")
+    (pictures / "b.png").write_text("not a picture")
+    compile_refused(capsys, save_small_model(tmp_path), "b.png", options=("--calibration", pictures))
+
+
+def test_calibration_data_that_is_not_there_is_refused(tmp_path: Path, capsys: Capture) -> None:
+    compile_refused(capsys, save_small_model(tmp_path), "nowhere", options=("--calibration", tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (("--target", "z80"), "--target z80"),
+        (("--board", "uno"), "uno"),
+        (("--name", "3d"), "--name"),
+        (("--mean", "a", "--std", "1"), "--mean"),
+        (("--mean", "1"), "--mean"),
+        (("--std", "0", "--mean", "0"), "--std"),
+        (("--preprocess", "keras"), "--preprocess"),
+        (("--emit", "pickle"), "--emit"),
+    ],
+)
+def test_a_wrong_option_is_refused_by_name(
+    tmp_path: Path, capsys: Capture, options: tuple[str, ...], word: str
+) -> None:
+    compile_refused(capsys, save_small_model(tmp_path), word, options=options)
+
+
+def wide(b: Builder, x: str) -> str:
+    return b("GlobalAveragePool", b.relu6(b.conv(x, 3, 4, 3, strides=[2, 2], pads=[1, 1, 1, 1])))
+
+
+def heavy(b: Builder, x: str) -> str:
+    x = b.relu6(b.conv(x, 3, 500, 3, strides=[2, 2]))
+    return b("GlobalAveragePool", b.conv(x, 500, 600))
+
+
+@pytest.mark.parametrize(
+    ("body", "size", "words"),
+    [(wide, (3, 96, 96), ("bytes of RAM", "16,384")), (heavy, (3, 6, 6), ("of weights and parameters", "262,144"))],
+    ids=["RAM", "flash"],
+)
+def test_what_exceeds_the_boards_memory_is_refused_before_anything_is_written(
+    tmp_path: Path, capsys: Capture, body: object, size: tuple[int, int, int], words: tuple[str, ...]
+) -> None:
+    model = saved(build(body, (1, *size)), tmp_path, "large.onnx")  # type: ignore[arg-type]
+    np.save(tmp_path / "x.npy", np.zeros((1, *size), np.float32))
+    options = ("--calibration", tmp_path / "x.npy", "--board", "microbit")
+    compile_refused(capsys, model, "large.onnx", "microbit", *words, options=options)
+
+
+def test_what_fits_the_board_is_compiled_for_its_core(tmp_path: Path, capsys: Capture) -> None:
+    model, data = save_small_model(tmp_path), save_pixels(tmp_path)
+    ended = command(
+        capsys, "compile", model, "--calibration", data, "--board", "microbit", "-o", tmp_path / "out", "--json"
+    )
+    assert ended.code == 0
+    assert json.loads(ended.out)["report"]["target"] == "cortex-m0"
+
+
+def test_a_file_in_the_place_of_the_output_or_its_parent_is_refused_before_the_model_is_read(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    (tmp_path / "file").write_text("a")
+    for out in (tmp_path / "file", tmp_path / "file" / "out"):
+        assert_refused(command(capsys, "compile", tmp_path / "absent.onnx", "-o", out), str(out), "-o")
+    assert (tmp_path / "file").read_text() == "a"
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_is_not_writable_is_refused(tmp_path: Path, capsys: Capture) -> None:
+    locked = tmp_path / "locked"
+    locked.mkdir()
+    locked.chmod(0o555)
+    model = save_small_model(tmp_path)
+    assert_refused(command(capsys, "compile", model, "-o", locked / "out"), "locked", "not a writable folder")
+
+
+def test_a_foreign_folder_is_refused_before_the_model_is_read_and_untouched(tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.txt").write_text("precious")
+    compile_refused(capsys, tmp_path / "absent.onnx", "out", "was not written by mbv2gen")
+    assert contents(tmp_path) == {"out/thesis.txt": b"precious"}
+
+
+def test_a_failed_compile_leaves_the_old_output_as_it_was(tmp_path: Path, capsys: Capture) -> None:
+    model, data = save_small_model(tmp_path), save_pixels(tmp_path)
+    options = ("--calibration", data, "--mean", "128", "--std", "64", "-o", tmp_path / "out")
+    assert command(capsys, "compile", model, *options).code == 0
+    before = contents(tmp_path)
+    model.write_bytes(model.read_bytes()[:-40])
+    assert_refused(command(capsys, "compile", model, *options), "small.onnx")
+    assert contents(tmp_path) | {"small.onnx": b""} == before | {"small.onnx": b""}
+
+
+def test_compiling_without_calibration_warns_even_where_it_is_quiet(tmp_path: Path, capsys: Capture) -> None:
+    model = save_small_model(tmp_path)
+    ended = command(capsys, "compile", model, "--preprocess", "unit", "-o", tmp_path / "out", "--quiet")
+    assert (ended.code, ended.out) == (0, "")
+    assert ended.err.startswith("mbv2gen: warning: no --calibration: ")
+    assert ended.err.count("\n") == 1
+
+
+def test_an_interrupt_is_one_line_and_leaves_nothing(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(compiler, "compile_model", interrupted)
+    ended = command(capsys, "compile", tmp_path / "m.onnx", "-o", tmp_path / "out")
+    assert (ended.code, ended.out, ended.err.split("\n")) == (130, "", ["", "mbv2gen: error: interrupted", ""])
+    assert os.listdir(tmp_path) == []
+
+
+def test_names_with_line_breaks_do_not_break_the_one_line(tmp_path: Path, capsys: Capture) -> None:
+    model = build(lambda b, x: b("HardSwish", b.conv(x, 3, 4)), (1, *SIZE))
+    model.graph.node[1].name = "bad\nmbv2gen: fine\r\x1b[2Jname"
+    ended = command(capsys, "inspect", saved(model, tmp_path))
+    assert_refused(ended, "HardSwish")
+    assert ended.err.rstrip("\n").isprintable()
+
+
+@pytest.mark.parametrize("words", [("nosuchcommand",), ("compile",), ("verify", "--on", "moon", "x"), ("run", "x")])
+def test_wrong_usage_is_one_line_that_points_to_help(capsys: Capture, words: tuple[str, ...]) -> None:
+    assert_refused(command(capsys, *words), "--help")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_an_example_and_both_common_options(capsys: Capture, name: str) -> None:
+    ended = command(capsys, name, "--help")
+    assert ended.code == 0
+    assert f"Example: mbv2gen {name}" in ended.out
+    assert "--json" in ended.out
+    assert "--quiet" in ended.out
+
+
+def test_the_commands_are_those_of_the_manual() -> None:
+    assert COMMANDS == ["boards", "compile", "demo", "evaluate", "inspect", "profile", "run", "targets", "verify"]
+
+
+@pytest.mark.parametrize("words", [("inspect", "absent.onnx"), ("verify", "absent")])
+def test_the_module_run_as_a_program_ends_with_2_and_without_a_traceback(tmp_path: Path, words: tuple[str, ...]) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "mbv2gen", *words], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert_refused(Ended(result.returncode, result.stdout, result.stderr), "absent")
+
+
+@pytest.mark.parametrize("name", ["verify", "run", "evaluate", "profile"])
+def test_a_folder_that_compile_did_not_write_is_refused(tmp_path: Path, capsys: Capture, name: str) -> None:
+    options = {"run": ("--input", "x.npy", "--output", "y.npy"), "evaluate": ("--images", "x")}.get(name, ())
+    assert_refused(command(capsys, name, tmp_path, *options), str(tmp_path), "not written by mbv2gen compile")
+
+
+def test_inspect_counts_what_the_shapes_say(tmp_path: Path, capsys: Capture) -> None:
+    """Planes 6x7 after the stem: 42 positions times weights a position, and one of the classifier."""
+    ended = command(capsys, "inspect", save_small_model(tmp_path), "--json")
+    found = json.loads(ended.out)
+    macs = [42 * 6 * 27, 42 * 6 * 14, 42 * 14 * 9, 42 * 14 * 6, 0, 42 * 6 * 20, 0, 20 * CLASSES]
+    assert [line["macs"] for line in found["operators"]] == macs
+    assert found["macs"] == sum(macs)
+    assert found["weights_bytes"] == 6 * 27 + 6 * 14 + 14 * 9 + 14 * 6 + 6 * 20 + 20 * CLASSES
+    assert [block["kind"] for block in found["blocks"]] == ["Stem", "InvertedResidual", "Head"]
+    assert found["input"]["shape"] == [12, 14, 3]
+    assert found["output"]["tail"] == "softmax"
+    assert any("4 Clip: fused" in sentence for sentence in found["normalised"])
+
+
+def test_inspect_shows_every_operator_untruncated_and_nothing_where_it_is_quiet(tmp_path: Path, capsys: Capture) -> None:
+    model = save_small_model(tmp_path)
+    shown = command(capsys, "inspect", model)
+    assert shown.code == 0
+    names = [line["name"] for line in json.loads(command(capsys, "inspect", model, "--json").out)["operators"]]
+    assert all(name in shown.out for name in names)
+    assert "\u2026" not in shown.out
+    assert command(capsys, "inspect", model, "--quiet") == Ended(0, "", "")
+
+
+@pytest.mark.parametrize(("name", "member"), [("targets", "cortex-m7"), ("boards", "mps2-an500")])
+def test_lists_are_one_document(capsys: Capture, name: str, member: str) -> None:
+    assert member in {entry["name"] for entry in json.loads(command(capsys, name, "--json").out)}
+    assert member in command(capsys, name).out
+
+
+def test_compile_says_in_one_document_what_it_wrote(tmp_path: Path, capsys: Capture) -> None:
+    model, data = save_small_model(tmp_path), save_pixels(tmp_path)
+    words = ("compile", model, "--calibration", data, "-o", tmp_path / "out", "--name", "chosen", "--json")
+    ended = command(capsys, *words)
+    document = json.loads(ended.out)
+    assert document["name"] == "chosen"
+    assert document["report"] == json.loads((tmp_path / "out" / "report.json").read_text())
+    assert (tmp_path / "out" / "chosen.h").is_file()
+    assert len(document["warnings"]) == ended.err.count("mbv2gen: warning: ") == 1  # of the preprocessing
+
+
+def float_input(pictures: np.ndarray) -> np.ndarray:
+    """What the small model itself takes for pictures, NCHW, with the preprocessing of the fixture."""
+    x = (pictures.astype(np.float32) - 120) / np.array([60, 61, 62], np.float32)
+    return np.ascontiguousarray(x.transpose(0, 3, 1, 2))
+
+
+@needs_host_compiler
+def test_run_gives_what_onnxruntime_gives(compiled: Path, tmp_path: Path, capsys: Capture) -> None:
+    x = float_input(pixels(6))
+    np.save(tmp_path / "x.npy", x)
+    words = ("run", compiled, "--input", tmp_path / "x.npy", "--output", tmp_path / "y.npy")
+    assert command(capsys, *words).code == 0
+    session = onnxruntime.InferenceSession(str(compiled.parent / "small.onnx"), providers=["CPUExecutionProvider"])
+    wanted = np.concatenate([session.run(None, {"image": one[None]})[0] for one in x])
+    made = np.load(tmp_path / "y.npy")
+    assert made.dtype == np.float32
+    assert made.shape == wanted.shape == (6, CLASSES)
+    np.testing.assert_allclose(made.sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(made, wanted, atol=0.05)
+
+
+@needs_host_compiler
+def test_run_takes_pixels_as_picture_as_array_and_as_floats_alike(
+    compiled: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    picture = pixels(1, seed=8)
+    Image.fromarray(picture[0]).save(tmp_path / "a.png")
+    np.save(tmp_path / "b.npy", picture)
+    np.save(tmp_path / "c.npy", picture[0])
+    np.save(tmp_path / "d.npy", float_input(picture))
+    np.savez(tmp_path / "e.npz", other=picture + 1, one=float_input(picture)[0].astype(np.float64))
+    outputs = []
+    for name in ("a.png", "b.npy", "c.npy", "d.npy", "e.npz:one"):
+        ended = command(capsys, "run", compiled, "--input", tmp_path / name, "--output", tmp_path / "y.npy")
+        assert ended.code == 0, ended.err
+        outputs.append(np.load(tmp_path / "y.npy"))
+    assert all(output.shape == (1, CLASSES) for output in outputs)
+    assert all(np.array_equal(output, outputs[0]) for output in outputs)
+
+
+@needs_host_compiler
+def test_raw_run_gives_what_tensorflow_lite_micro_gives(compiled: Path, tmp_path: Path, capsys: Capture) -> None:
+    q = np.random.default_rng(1).integers(-128, 128, (4, 12, 14, 3)).astype(np.int8)
+    np.save(tmp_path / "q.npy", q)
+    words = ("run", compiled, "--raw", "--input", tmp_path / "q.npy", "--output", tmp_path / "y.npy")
+    assert command(capsys, *words).code == 0
+    interpreter = runtime.Interpreter.from_file(str(compiled / "small.tflite"))
+    for one, made in zip(q, np.load(tmp_path / "y.npy"), strict=True):
+        interpreter.set_input(one[None], 0)
+        interpreter.invoke()
+        np.testing.assert_array_equal(made, interpreter.get_output(0).reshape(1, 1, CLASSES))
+
+
+@pytest.mark.parametrize(
+    ("array", "options", "words"),
+    [
+        (np.zeros((12, 14, 3), np.int8), (), ("--raw",)),
+        (np.zeros((12, 14, 3), np.uint8), ("--raw",), ("int8 [12][14][3]",)),
+        (np.zeros((3, 12, 14), np.int8), ("--raw",), ("int8 [12][14][3]",)),
+        (np.zeros((12, 14, 3), np.float32), (), ("small.onnx", "(n, 3, 12, 14)")),
+        (np.full((3, 12, 14), np.nan, np.float32), (), ("not finite",)),
+        (np.zeros((0, 12, 14, 3), np.uint8), (), ("holds no input",)),
+        (np.zeros((2, 2), np.int64), (), ("int64",)),
+        (np.zeros((12, 14, 2), np.uint8), (), ("[H][W][3]",)),
+        (np.array([{}]), (), ("x.npy",)),
+    ],
+)
+def test_run_refuses_arrays_that_do_not_fit(
+    compiled: Path, tmp_path: Path, capsys: Capture, *, array: np.ndarray, options: tuple[str, ...], words: tuple[str, ...]
+) -> None:
+    np.save(tmp_path / "x.npy", array, allow_pickle=True)
+    ended = command(
+        capsys, "run", compiled, *options, "--input", tmp_path / "x.npy", "--output", tmp_path / "y.npy"
+    )
+    assert_refused(ended, *words)
+    assert os.listdir(tmp_path) == ["x.npy"]
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "word"),
+    [("absent.png", "y.npy", "no such file"), ("note.png", "y.npy", "note.png"), ("a.png", "no/y.npy", "folder")],
+)
+def test_run_refuses_files_that_are_not_there_or_no_pictures(
+    compiled: Path, tmp_path: Path, capsys: Capture, *, source: str, target: str, word: str
+) -> None:
+    (tmp_path / "note.png").write_text("a note")
+    Image.fromarray(pixels(1)[0]).save(tmp_path / "a.png")
+    words = ("run", compiled, "--input", tmp_path / source, "--output", tmp_path / target)
+    assert_refused(command(capsys, *words), word)
+
+
+def test_a_board_contradicts_the_host(compiled: Path, capsys: Capture) -> None:
+    words = ("verify", compiled, "--on", "host", "--board", "mps2-an500")
+    assert_refused(command(capsys, *words), "--board mps2-an500", "--on qemu")
+
+
+@needs_arm_compiler
+@needs_qemu
+def test_profile_counts_and_its_report_adds_up(compiled: Path, capsys: Capture) -> None:
+    ended = command(capsys, "profile", compiled, "--json")
+    assert ended.code == 0, ended.err
+    report = json.loads(ended.out)
+    assert report == json.loads((compiled / "report.json").read_text())
+    counts = [layer["instructions"] for layer in report["layers"]]
+    assert 0.5 * report["macs"] < sum(counts) < 1.1 * report["instructions"]
+    assert min(counts) > 0
+    ram, flash = report["ram"], report["flash"]
+    assert ram["total_bytes"] == ram["arena_bytes"] + ram["static_bytes"] + ram["stack_bytes"]
+    assert ram["static_bytes"] == 0
+    assert flash["total_bytes"] == flash["weights_bytes"] + flash["parameters_bytes"] + flash["code_bytes"]
+    shown = command(capsys, "profile", compiled)
+    assert f"{report['instructions']:,}" in shown.out
+    assert "instructions (QEMU)" in shown.out
+    assert "cycles" not in shown.out
+
+
+@needs_arm_compiler
+@needs_qemu
+def test_run_on_the_board_gives_what_it_gives_on_the_host(compiled: Path, tmp_path: Path, capsys: Capture) -> None:
+    outputs = []
+    for on in ("host", "qemu"):
+        words = ("run", compiled, "--on", on, "--input", compiled.parent / "pixels.npy", "--output", tmp_path / "y.npy")
+        assert command(capsys, *words).code == 0
+        outputs.append(np.load(tmp_path / "y.npy"))
+    np.testing.assert_array_equal(outputs[0], outputs[1])
+
+
+def test_demo_without_any_compiler_says_what_it_left_out(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    ended = command(capsys, "demo", "--keep", tmp_path / "kept", "--json")
+    assert ended.code == 0, ended.err
+    document = json.loads(ended.out)
+    assert document["verified"] == {"host": None, "qemu": None}
+    assert [text.split(":")[0] for text in document["left_out"]] == ["verify on the host", "mps2-an500 in QEMU"]
+    assert document["report"]["accuracy"]["top1"]["int8"] > 0.95
+    assert (tmp_path / "kept" / "digits.h").is_file()
+
+
+@pytest.mark.prove
+@needs_host_compiler
+@needs_arm_compiler
+@needs_qemu
+def test_demo_proves_the_example_on_host_and_board(capsys: Capture) -> None:
+    ended = command(capsys, "demo")
+    assert ended.code == 0, ended.err
+    assert ended.out.count("exact      C = NumPy, byte for byte") == 2
+    assert "instructions (QEMU)" in ended.out
+    assert "left out" not in ended.out
