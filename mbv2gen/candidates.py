@@ -7,6 +7,7 @@ by dynamic programming over the layouts of the tensors that are alive between tw
 
 from __future__ import annotations
 
+from mbv2gen.dsp_ranges import ranges
 from mbv2gen.errors import Mbv2genError
 from mbv2gen.kernels import Candidate, Contract, wanted_layout
 from mbv2gen.layouts import Layout, RowNHWC
@@ -15,13 +16,14 @@ from mbv2gen.quantized_network import QOperator, QuantizedNetwork
 
 def candidates(network: QuantizedNetwork, family: tuple[Contract, ...]) -> dict[str, tuple[Candidate, ...]]:
     """Operator name -> its candidates. Raises Mbv2genError where no kernel of the family takes an operator."""
+    known = ranges(network)
     wanted = _wanted_layouts(network, family)
     result = {}
     for operator in network.operators:
         found = tuple(
             Candidate(operator.name, contract, input_layout, output_layout, contract.instructions(operator, network))
             for contract in family
-            if contract.operator_kind == operator.kind and contract.applies(operator)
+            if contract.operator_kind == operator.kind and contract.applies(operator, network, known)
             for input_layout in (wanted_layout(contract.reads, operator, network.shape(operator.inputs[0])),)
             for output_layout in wanted[operator.outputs[0]]
             if isinstance(output_layout, contract.writes)
@@ -39,7 +41,7 @@ def _wanted_layouts(network: QuantizedNetwork, family: tuple[Contract, ...]) -> 
         wanted[name].append(RowNHWC())
     for operator in network.operators:
         for contract in family:
-            if contract.operator_kind != operator.kind or not contract.applies(operator):
+            if contract.operator_kind != operator.kind:
                 continue
             for name in operator.inputs:
                 layout = wanted_layout(contract.reads, operator, network.shape(name))

@@ -12,28 +12,34 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 
-from mbv2gen import __version__, resources
-from mbv2gen.layouts import PlanarLines
+from mbv2gen import __version__, dsp_bodies, resources
+from mbv2gen.fields import Symbol, TableName, Value
+from mbv2gen.layouts import Order, PlanarLines, Tile16, UInt8Lines
 from mbv2gen.identifiers import comment
 from mbv2gen.plan import Buffer
 from mbv2gen.program import Call, Program
 
 # What each kernel file includes, so that a folder holds just what it uses.
 COMMON = ("mbv2_kernels.h", "mbv2_arithmetic.h", "mbv2_pipeline.h", "mbv2_pipeline.c", "mbv2_tap.h")
+DSP_ASSEMBLY = "mbv2_dsp_bodies.S"
 _DOT_BODIES = frozenset({"conv_1x1_s8", "conv_1x1_lines_s8", "fully_connected_s8"})
 
 
 @dataclass(frozen=True)
 class TapView:
-    """How a layer's rows are handed out: planar lines of ``line`` bytes, or NHWC where ``line`` is 0."""
+    """How a layer's rows are handed out. ``form`` is a mbv2_tap_form; ``line`` the bytes of a line where there are
+    lines, ``order`` the channel of each position where the layout has an order of its own."""
 
+    layer: int
     rows: Buffer
+    form: str
     top: int
-    h: int
     left: int
     line: int
+    h: int
     w: int
     c: int
+    order: Order | None
 
 
 def render(program: Program, name: str, command: str) -> dict[str, str]:
@@ -59,15 +65,19 @@ def render(program: Program, name: str, command: str) -> dict[str, str]:
     if program.network.pixel_input is not None:
         files[f"{name}_pixels.c"] = "pixels.c.j2"
     kernels = kernel_files(program)
-    context["sources"] = sorted(f for f in (*files, *kernels) if f.endswith((".c", ".S")))
-    rendered = {file: environment.get_template(template).render(context) for file, template in files.items()}
+    rendered = {}
+    if program.inner_bodies:
+        rendered[DSP_ASSEMBLY] = dsp_bodies.render(program.target, program.inner_bodies)
+    context["sources"] = sorted(f for f in (*files, *kernels, *rendered) if f.endswith((".c", ".S")))
+    rendered |= {file: environment.get_template(template).render(context) for file, template in files.items()}
     return rendered | {file: (_kernels_dir() / file).read_text(encoding="utf-8") for file in kernels}
 
 
 def kernel_files(program: Program) -> tuple[str, ...]:
     """The kernel files a program needs, and only those."""
     dot = ("mbv2_dot.h",) if _DOT_BODIES & set(program.bodies) else ()
-    return COMMON + dot + tuple(f"mbv2_{body}.c" for body in program.bodies)
+    dsp = ("mbv2_dsp.h", "mbv2_dsp_bodies.h", "mbv2_dsp_rows.c", "mbv2_dsp_twins.c") if program.inner_bodies else ()
+    return COMMON + dot + dsp + tuple(f"mbv2_{body}.c" for body in program.bodies)
 
 
 def _kernels_dir() -> Path:
@@ -90,19 +100,23 @@ def _environment() -> Environment:
         "table": table,
         "number": lambda value: f"{value:.8g}",
         "c_float": c_float,
+        "initialiser": initialiser,
+        "channels": lambda order: table(np.array(order, np.int16)),
     }
     return environment
 
 
 def table(values: NDArray[np.generic]) -> str:
-    """Numbers as the body of a C initialiser: right-aligned, twelve int8 a row, four-space indent."""
-    width, per_row = (4, 12) if values.dtype.itemsize == 1 else (11, 8)
+    """Numbers as the body of a C initialiser: right-aligned, twelve int8 or eight words a row, four-space indent."""
+    number, per_row = ("%4d", 12) if values.dtype.itemsize == 1 else ("%11d", 8)
+    if values.dtype.kind == "u":
+        number = "0x%08x"
     flat = values.reshape(-1).tolist()
-    row = "    " + ", ".join([f"%{width}d"] * per_row) + ",\n"
+    row = "    " + ", ".join([number] * per_row) + ",\n"
     full, rest = divmod(len(flat), per_row)
     text = row * full % tuple(flat[: full * per_row])
     if rest:
-        text += "    " + ", ".join([f"%{width}d"] * rest) % tuple(flat[-rest:]) + ",\n"
+        text += "    " + ", ".join([number] * rest) % tuple(flat[-rest:]) + ",\n"
     return text.rstrip("\n")
 
 
@@ -157,5 +171,25 @@ def _tap(call: Call) -> TapView:
     h, w, c = call.output_shape
     layout = call.output.layout
     if isinstance(layout, PlanarLines):
-        return TapView(call.output, layout.pad_top, h, layout.pad_left, layout.line_bytes(call.output_shape), w, c)
-    return TapView(call.output, 0, h, 0, 0, w, c)
+        line = layout.line_bytes(call.output_shape)
+        return TapView(call.layer, call.output, "MBV2_TAP_LINES", layout.pad_top, layout.pad_left, line, h, w, c, None)
+    if isinstance(layout, UInt8Lines):
+        line = layout.line_bytes(call.output_shape)
+        return TapView(call.layer, call.output, "MBV2_TAP_UINT8_LINES", layout.pad_top, layout.LEAD, line, h, w, c, call.work.order)
+    if isinstance(layout, Tile16):
+        return TapView(call.layer, call.output, "MBV2_TAP_TILE16", 0, 0, 0, h, w, c, call.work.order)
+    return TapView(call.layer, call.output, "MBV2_TAP_NHWC", 0, 0, 0, h, w, c, None)
+
+
+def initialiser(value: Value, name: str, layer: int) -> str:
+    """A field's value as C."""
+    if isinstance(value, Symbol):
+        return value.name
+    if isinstance(value, TableName):
+        return f"{name}_{value.field}_{layer}"
+    if not isinstance(value, tuple):
+        return str(value)
+    parts = [
+        f".{part[0]} = {initialiser(part[1], name, layer)}" if isinstance(part, tuple) else str(part) for part in value
+    ]
+    return "{" + ", ".join(parts) + "}"

@@ -13,7 +13,7 @@ from mbv2gen.dsp_assembly import CORES, source
 from mbv2gen.dsp_depthwise import depthwise_rows
 from mbv2gen.dsp_planes import depthwise_plane3, depthwise_plane6, depthwise_plane6_stride2
 from mbv2gen.dsp_pointwise import Pointwise, pointwise
-from mbv2gen.dsp_vectors import add, fully_connected
+from mbv2gen.dsp_vectors import add, fully_connected, mean, requantization
 
 _PIXELS = (4, 3, 2, 1)
 
@@ -41,15 +41,15 @@ _OTHERS = (
     "im2col3_bytes",
     *(f"im2col1_lead{lead}" for lead in range(4)),
     "im2col1_bytes",
-    "dw_rows1",
-    "dw_rows2",
-    "dw_rows2_same",
+    *(f"dw_rows{stride}{rest}" for stride in ("1", "2", "2_same") for rest in ("", "_rest2")),
     "dw_plane6",
     "dw_plane6s2",
     "dw_plane6s2_same",
     "dw_plane3",
     "fc8_fold",
     "add_mla",
+    "requant_s8",
+    "mean_u8",
 )
 
 BODIES: tuple[str, ...] = tuple(f"mbv2_{body}_dsp" for body in (*_POINTWISE, *_OTHERS))
@@ -57,9 +57,9 @@ BODIES: tuple[str, ...] = tuple(f"mbv2_{body}_dsp" for body in (*_POINTWISE, *_O
 
 
 def render(core: str, bodies: Iterable[str]) -> str:
-    """The text of mbv2_dsp_bodies.S for ``core`` (one of dsp_assembly.CORES): exactly ``bodies``, in the order of BODIES.
+    """The text of mbv2_dsp_bodies.S for ``core`` (one of dsp_assembly.CORES): exactly ``bodies``, in BODIES' order.
 
-    ValueError for a name that is not in BODIES or a core outside the family: a mistake of the caller's, not the user's.
+    ValueError for a name that is not in BODIES or a core outside the family: the caller's mistake, not the user's.
     """
     wanted = set(bodies)
     if core not in CORES:
@@ -77,18 +77,18 @@ def _function(name: str, core: str) -> str:
         return _depthwise(name, body)
     if body == "fc8_fold":
         return fully_connected(name, core)
-    if body == "add_mla":
-        return add(name)
-    return _tile(name, body)
+    vectors = {"add_mla": add, "requant_s8": requantization, "mean_u8": mean}
+    return vectors[body](name) if body in vectors else _tile(name, body)
 
 
 def _depthwise(name: str, body: str) -> str:
-    same = body.endswith("_same")
     if body.startswith("dw_rows"):
-        return depthwise_rows(name, 1 if body == "dw_rows1" else 2, same)
+        return depthwise_rows(name, body.removeprefix("dw_rows").removesuffix("_rest2"), body.endswith("_rest2"))
     if body == "dw_plane3":
         return depthwise_plane3(name)
-    return depthwise_plane6(name) if body == "dw_plane6" else depthwise_plane6_stride2(name, same)
+    if body == "dw_plane6":
+        return depthwise_plane6(name)
+    return depthwise_plane6_stride2(name, same=body.endswith("_same"))
 
 
 def _tile(name: str, body: str) -> str:

@@ -84,17 +84,66 @@ def _stride_2_same(row: int, y: list[str]) -> Code:
     ]
 
 
-_ROWS = {1: _stride_1, 2: _stride_2}
+def _rest_stride_1(row: int, y: list[str]) -> Code:
+    """Two outputs: pixels -1..2 of the word."""
+    return [
+        *_rest_left(row, y),
+        f"smlad r6, r11, r9, {y[1]}",
+        "smlabt r6, r12, r10, r6",
+    ]
+
+
+def _rest_stride_2(row: int, y: list[str]) -> Code:
+    """Two outputs: pixels -1..3 of the word."""
+    return [
+        *_rest_left(row, y),
+        f"smlatb r6, r11, r9, {y[1]}",
+        "smlad r6, r12, r10, r6",
+    ]
+
+
+def _rest_left(row: int, y: list[str]) -> Code:
+    """The first output of two, from the byte before the word: the same at both strides."""
+    return [
+        f"ldrb lr, [r{row}, #-1]",
+        f"ldrd r9, r10, [r3, #{8 * row}]",
+        f"ldr r11, [r{row}], #4",
+        f"smlabb r5, lr, r9, {y[0]}",
+        "uxtb16 r12, r11, ror #8",
+        "uxtb16 r11, r11",
+        "smlad r5, r11, r10, r5",
+    ]
+
+
+def _rest_stride_2_same(row: int, y: list[str]) -> Code:
+    """Two outputs: pixels 0..3 of the word and the byte behind it."""
+    return [
+        f"ldr r11, [r{row}], #4",
+        f"ldrd r9, r10, [r3, #{8 * row}]",
+        f"ldrb lr, [r{row}]",
+        "uxtb16 r12, r11, ror #8",
+        "uxtb16 r11, r11",
+        f"smlad r5, r11, r9, {y[0]}",
+        "smlabt r5, r12, r10, r5",
+        f"smlad r6, r12, r9, {y[1]}",
+        "smlabt r6, lr, r10, r6",
+    ]
+
+
+_FOUR = {"1": _stride_1, "2": _stride_2, "2_same": _stride_2_same}
+_TWO = {"1": _rest_stride_1, "2": _rest_stride_2, "2_same": _rest_stride_2_same}
 
 
 def next_channel(register: str) -> Code:
-    """A tile pointer, 8-byte aligned at the first channel: 2 bytes to the odd channel of a pair, 14 to the next pair."""
+    """Moves a tile pointer, 8-byte aligned at channel 0: 2 bytes to the odd channel of a pair, 14 to the next pair."""
     return [f"add {register}, {register}, #2", f"tst {register}, #4", "it ne", f"addne {register}, {register}, #12"]
 
 
-def depthwise_rows(name: str, stride: int, same: bool = False) -> str:
-    """``void name(row0, row1, row2, args)``: one output row, or a part of it, of all channels."""
-    row_code = _stride_2_same if same else _ROWS[stride]
+def depthwise_rows(name: str, stride: str, rest: bool) -> str:
+    """``void name(row0, row1, row2, args)``: one output row, or a part of it, of all channels.
+
+    ``stride``: 1, 2 (padding on the left) or 2_same (on the right); ``rest``: two outputs more behind the last four.
+    """
     code = [
         "push {r4-r11, lr}",
         "sub sp, #24",
@@ -107,13 +156,23 @@ def depthwise_rows(name: str, stride: int, same: bool = False) -> str:
         "ldr r8, [r3, #32]",
     ]
     for row in range(3):
-        code += row_code(row, ["r8"] * 4 if row == 0 else list(_Y))  # r8 holds the bias and is written last
+        code += _FOUR[stride](row, ["r8"] * 4 if row == 0 else list(_Y))  # r8 holds the bias and is written last
     code += ["ldrd r11, r12, [r3, #24]", "ldrd r9, r10, [sp]", *common_requantization(_Y, "r11", "r12")]
     code += ["strh r6, [r4, #4]", "strh r7, [r4, #8]", "strh r8, [r4, #12]", "strh r5, [r4]"]
-    code += ["add r4, r4, r10", "cmp r4, r9", "bne 1b"]
+    code += ["add r4, r4, r10", "cmp r4, r9", "bne 1b", *(_two_more(stride) if rest else [])]
     code += ["ldrd r4, r5, [sp, #8]", "ldrd r6, r7, [sp, #16]"]
     code += ["add r0, r0, r5", "add r1, r1, r5", "add r2, r2, r5", f"add r3, r3, #{CHANNEL_BYTES}"]
     code += [*next_channel("r4"), "str r4, [sp, #8]", "add r7, r7, r4", "str r7, [sp]", "cmp r3, r6", "bne 1b"]
-    padding = "right" if same else "left" if stride == 2 else "left and right"
-    return function(name, f"Depthwise 3x3, stride {stride}, padding {padding}: a row of every channel, 4 outputs a turn.",
-                    [*code, "add sp, #24", "pop {r4-r11, pc}"])  # fmt: skip
+    code += ["add sp, #24", "pop {r4-r11, pc}"]
+    padding = {"1": "1, padding left and right", "2": "2, padding left", "2_same": "2, padding right"}[stride]
+    more = ", then two" if rest else ""
+    return function(name, f"Depthwise 3x3, stride {padding}: a row of every channel, four outputs a turn{more}.", code)
+
+
+def _two_more(stride: str) -> Code:
+    """The last two outputs of a channel, into the group r4 has come to."""
+    code = ["ldr r6, [r3, #32]"]
+    for row in range(3):
+        code += _TWO[stride](row, ["r6"] * 2 if row == 0 else list(_Y))
+    code += ["ldrd r11, r12, [r3, #24]", *common_requantization(_Y[:2], "r11", "r12")]
+    return [*code, "strh r5, [r4]", "strh r6, [r4, #4]"]

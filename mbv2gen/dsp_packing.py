@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mbv2gen.dsp_parameters import (
     PACKED_SCALE,
@@ -27,33 +26,24 @@ from mbv2gen.dsp_parameters import (
     relu_parameters,
 )
 from mbv2gen.dsp_ranges import Int64Array, Layer, accumulator_reach
-from mbv2gen.dsp_requantization import COMMON_SHIFT, BoolArray
+from mbv2gen.dsp_requantization import COMMON_SHIFT
+from mbv2gen.dsp_streams import (
+    PACKED_LIMIT,
+    TURN,
+    General,
+    Stream,
+    biases,
+    end_words,
+    folded_bias,
+    general_records,
+    pad_pairs,
+    parameter_words,
+    silenced,
+    weight_words,
+    with_zero,
+    words,
+)
 from mbv2gen.dsp_tiles import NOTHING, Pairs
-
-END_WORD = 0x80000000  # plus 23 bits of payload: behind the weights of a pair of output channels
-PACKED_LIMIT = 1 << 23  # of an accumulator that is the upper half of a packed pair
-_TURN = 4  # pairs of input channels a turn of the pointwise bodies
-
-WordArray = NDArray[np.uint32]
-
-
-@dataclass(frozen=True)
-class Stream:
-    """What one call of a body reads, and how many channels it writes."""
-
-    data: bytes
-    channels: int
-
-
-@dataclass(frozen=True)
-class General:
-    """Records of the general body: int32 position, folded bias, multiplier, shift (positive = left), then the weights
-    as int8 in the tile's order (depthwise: kernel_h x kernel_w), filled to a word. Pointwise records multiply the
-    tile's int16 values; ``tile_shift`` says by how many bits the sum is to be shifted right (exact) before the bias."""
-
-    data: bytes
-    positions: tuple[int, ...]
-    tile_shift: int = 0
 
 
 @dataclass(frozen=True)
@@ -94,26 +84,16 @@ class PackedDepthwise:
 
 @dataclass(frozen=True)
 class PackedLinear:
-    """A linear layer in canonical order. Of an odd number of channels the last pair's second is silent."""
+    """A linear layer in canonical order: ``stream`` writes the first channels, an even number. Of an odd number
+    ``rest`` writes the last two, the first of which ``stream`` has written too: no body writes beyond the pixel."""
 
     pairs: Pairs
     unpacked: bool
     channels: int
     stream: Stream
+    rest: Stream
     general: General
     statistics: Statistics
-
-
-def pad_pairs(pairs: Pairs, head: int = _TURN) -> Pairs:
-    """``pairs`` and as many of NOTHING as a pointwise body's loop needs: head + 4n in all."""
-    missing = max(head - len(pairs), -(len(pairs) - head) % _TURN)
-    return (*pairs, *((NOTHING, NOTHING),) * missing)
-
-
-def position_pairs(order: Sequence[int]) -> Pairs:
-    """Neighbouring positions of ``order`` as pairs: the depthwise tile's."""
-    filled = [*order, NOTHING] if len(order) % 2 else order
-    return tuple((filled[k], filled[k + 1]) for k in range(0, len(filled), 2))
 
 
 def refuses_relu(rows: Layer) -> str | None:
@@ -140,6 +120,8 @@ def refuses_depthwise(rows: Layer) -> str | None:
 
 def refuses_linear(rows: Layer) -> str | None:
     """Why the linear bodies cannot run ``rows``; None where they can, some channels in the general body."""
+    if len(rows.bias) < 2:
+        return "it has one output channel, and the bodies write two"
     if linear_parameters(rows).general.all():
         return "no channel keeps to the linear bodies' bounds, right shifts and clamp (-128..127)"
     return None
@@ -150,7 +132,7 @@ def pack_relu(
     pairs: Pairs,
     *,
     unpacked: bool = False,
-    head: int = _TURN,
+    head: int = TURN,
     solver: bool = True,
     common_shift: int = COMMON_SHIFT,
 ) -> PackedRelu:
@@ -162,10 +144,8 @@ def pack_relu(
     assert refuses_relu(rows) is None, "the caller asks refuses_relu first"
     padded = pad_pairs(pairs, head)
     scale = UNPACKED_SCALE if unpacked else PACKED_SCALE
-    parameters = relu_parameters(
-        rows, scale, solver=solver, stepped_slots=not unpacked, common_shift=common_shift
-    )
-    bias = _folded(rows, 128 if unpacked else 0)
+    parameters = relu_parameters(rows, scale, solver=solver, stepped_slots=not unpacked, common_shift=common_shift)
+    bias = folded_bias(rows, 128 if unpacked else 0)
     common, own = _slots(parameters)
     order = tuple(int(c) for c in (*common, *own))
     positions = [p for p, c in enumerate(order) if c != NOTHING and parameters.general[c]]
@@ -174,9 +154,9 @@ def pack_relu(
         unpacked,
         order,
         common_shift,
-        Stream(_common_stream(rows, parameters, bias, common, padded, unpacked), len(common)),
-        Stream(_own_stream(rows, parameters, bias, own, padded, unpacked), len(own)),
-        _general(rows, bias, order, positions, padded, UNPACKED_SCALE if unpacked else 0),
+        _relu_stream(rows, parameters, bias, common, padded, unpacked=unpacked, own=False),
+        _relu_stream(rows, parameters, bias, own, padded, unpacked=unpacked, own=True),
+        general_records(rows, bias, order, positions, padded, tile_shift=UNPACKED_SCALE if unpacked else 0),
         Statistics(
             int(sum(c != NOTHING and not parameters.silent[c] for c in common)),
             int(parameters.stepped.sum()),
@@ -199,19 +179,17 @@ def pack_depthwise(
     index = np.array([c if c != NOTHING else len(rows.bias) for c in order], np.int64)
     used = ~p.silent
     scaled = (np.where(used[:, np.newaxis], rows.weights, 0) << p.scale[:, np.newaxis]).reshape(-1, 3, 3)
-    halves = np.ascontiguousarray(_with_zero(scaled[:, :, [0, 1, 1, 2]].reshape(-1, 12))[index], "<i2")
+    halves = np.ascontiguousarray(with_zero(scaled[:, :, [0, 1, 1, 2]].reshape(-1, 12))[index], "<i2")
     bias = (np.where(used, rows.bias, 0) << p.scale) + p.bias_step
-    words = [_words(_with_zero(values)[index]) for values in (p.multiplier, p.addend, bias)]
-    stream = np.concatenate([halves.view("<u4"), np.stack(words, axis=1)], axis=1)
+    parameters = [words(with_zero(values)[index]) for values in (p.multiplier, p.addend, bias)]
+    stream = np.concatenate([halves.view("<u4"), np.stack(parameters, axis=1)], axis=1)
     positions = [k for k, c in enumerate(order) if c != NOTHING and p.general[c]]
     return PackedDepthwise(
         tuple(int(c) for c in order),
         common_shift,
         Stream(stream.astype("<u4").tobytes(), len(order)),
-        _general(rows, rows.bias, order, positions, None, 0),
-        Statistics(
-            int(used.sum()), 0, 0, int((p.constant >= 0).sum()), int(p.general.sum())
-        ),
+        general_records(rows, rows.bias, order, positions, None),
+        Statistics(int(used.sum()), 0, 0, int((p.constant >= 0).sum()), int(p.general.sum())),
     )
 
 
@@ -224,28 +202,28 @@ def pack_linear(rows: Layer, pairs: Pairs, *, offset: int = 128) -> PackedLinear
     assert refuses_linear(rows) is None, "the caller asks refuses_linear first"
     padded = pad_pairs(pairs)
     n, p = len(rows.bias), linear_parameters(rows)
+    order = np.array([*range(n - n % 2), *((n - 2, n - 1) if n % 2 else ())], np.int64)
+    first, second = order[::2], order[1::2]
     magnitude = np.where(p.silent, 0, accumulator_reach(rows).magnitude)
-    unpacked = bool((magnitude[1::2] >= PACKED_LIMIT).any())
-    folded = _folded(rows, offset)
-    index = np.arange(n + n % 2)
-    weights, bias = _silenced(rows.weights, folded, p.silent)
-    first, second = index[::2], index[1::2]
-    stream = np.concatenate(
+    unpacked = bool((magnitude[second] >= PACKED_LIMIT).any())
+    folded = folded_bias(rows, offset)
+    weights, bias = silenced(rows.weights, folded, p.silent)
+    words_of_pairs = np.concatenate(
         [
-            _biases(bias, np.zeros_like(bias), first, second, 0, unpacked),
-            _weight_words(weights, first, second, padded, unpacked),
-            _end_words(_with_zero(p.shift), first, second),
-            _parameter_words(_with_zero(p.multiplier), _with_zero(p.addend), first, second),
+            biases(bias, np.zeros_like(bias), first, second, scale=0 if unpacked else None),
+            weight_words(weights, first, second, padded, unpacked),
+            end_words(p.shift, first, second),
+            parameter_words(p.multiplier, p.addend, first, second),
         ],
         axis=1,
-    )
-    positions = [int(c) for c in np.flatnonzero(p.general)]
+    ).astype("<u4")
     return PackedLinear(
         padded,
         unpacked,
         n,
-        Stream(stream.astype("<u4").tobytes(), len(index)),
-        _general(rows, folded, range(n), positions, padded, 0),
+        Stream(words_of_pairs[: n // 2].tobytes(), n - n % 2),
+        Stream(words_of_pairs[n // 2 :].tobytes(), 2 * (n % 2)),
+        general_records(rows, folded, range(n), [int(c) for c in np.flatnonzero(p.general)], padded),
         _linear_statistics(p),
     )
 
@@ -266,7 +244,7 @@ def _slots(p: ReluParameters) -> tuple[Int64Array, Int64Array]:
     while len(stepped) > len(plain):
         own.append(stepped.pop())
     if (len(plain) + len(stepped)) % 2 and len(own) % 2:
-        own.append(plain.pop() if len(plain) > len(stepped) else stepped.pop())
+        own.append(plain.pop())
     elif (len(plain) + len(stepped)) % 2:
         plain.append(NOTHING)
     own.sort()
@@ -277,96 +255,22 @@ def _slots(p: ReluParameters) -> tuple[Int64Array, Int64Array]:
     return common.astype(np.int64), np.array(own, np.int64)
 
 
-def _common_stream(
-    rows: Layer, p: ReluParameters, bias: Int64Array, channels: Int64Array, pairs: Pairs, unpacked: bool
-) -> bytes:
+def _relu_stream(
+    rows: Layer, p: ReluParameters, bias: Int64Array, channels: Int64Array, pairs: Pairs, *, unpacked: bool, own: bool
+) -> Stream:
+    """Per pair: both biases, weights, END (with both shifts where they are ``own``), M and C of both."""
     first, second = channels[::2], channels[1::2]
-    weights, kept = _silenced(rows.weights, bias, p.silent)
-    scale = UNPACKED_SCALE if unpacked else 0
+    weights, kept = silenced(rows.weights, bias, p.silent)
+    nothing = np.zeros_like(bias)
+    shift, step, multiplier, addend = (
+        (p.own_shift, nothing, p.own_multiplier, p.own_addend)
+        if own
+        else (nothing, p.bias_step, p.multiplier, p.addend)
+    )
     stream = [
-        _biases(kept, p.bias_step, first, second, scale, unpacked),
-        _weight_words(weights, first, second, pairs, unpacked),
-        np.full((len(first), 1), END_WORD, np.uint32),
-        _parameter_words(_with_zero(p.multiplier), _with_zero(p.addend), first, second),
+        biases(kept, step, first, second, scale=UNPACKED_SCALE if unpacked else None),
+        weight_words(weights, first, second, pairs, unpacked),
+        end_words(with_zero(shift), first, second),
+        parameter_words(with_zero(multiplier), with_zero(addend), first, second),
     ]
-    return np.concatenate(stream, axis=1).astype("<u4").tobytes()
-
-
-def _own_stream(
-    rows: Layer, p: ReluParameters, bias: Int64Array, channels: Int64Array, pairs: Pairs, unpacked: bool
-) -> bytes:
-    first, second = channels[::2], channels[1::2]
-    weights, kept = _silenced(rows.weights, bias, p.silent)
-    scale = UNPACKED_SCALE if unpacked else 0
-    stream = [
-        _biases(kept, np.zeros_like(bias), first, second, scale, unpacked),
-        _weight_words(weights, first, second, pairs, unpacked),
-        _end_words(_with_zero(p.own_shift), first, second),
-        _parameter_words(_with_zero(p.own_multiplier), _with_zero(p.own_addend), first, second),
-    ]
-    return np.concatenate(stream, axis=1).astype("<u4").tobytes()
-
-
-def _folded(rows: Layer, offset: int) -> Int64Array:
-    """The bias for a tile of x + offset instead of x - zero point."""
-    return rows.bias - (rows.zero_point + offset) * rows.weights.sum(axis=1)
-
-
-def _with_zero(values: Int64Array) -> Int64Array:
-    """One more row, of zeros: what NOTHING and a missing partner find, as index -1 or n."""
-    return np.concatenate([values, np.zeros_like(values[:1])])
-
-
-def _silenced(weights: Int64Array, bias: Int64Array, silent: BoolArray) -> tuple[Int64Array, Int64Array]:
-    return np.where(silent[:, np.newaxis], 0, weights), np.where(silent, 0, bias)
-
-
-def _words(values: Int64Array) -> WordArray:
-    """The low 32 bits."""
-    return (values & 0xFFFFFFFF).astype(np.uint32)
-
-
-def _biases(
-    bias: Int64Array, step: Int64Array, first: Int64Array, second: Int64Array, scale: int, unpacked: bool
-) -> WordArray:
-    """[pairs][2]: what the two accumulators start from. A packed pair's second is 256 * acc1 + acc0 (+ bias_step)."""
-    padded, steps = _with_zero(bias), _with_zero(step)
-    if unpacked:
-        return _words(np.stack([(padded[c] << scale) + steps[c] for c in (first, second)], axis=1))
-    return _words(np.stack([padded[first], (padded[second] << 8) + padded[first] + steps[second]], axis=1))
-
-
-def _weight_words(
-    weights: Int64Array, first: Int64Array, second: Int64Array, pairs: Pairs, unpacked: bool
-) -> WordArray:
-    """[pairs of rows][pairs of columns]: halfwords 256 * w1 + w0 of two columns, or bytes w0, w1, w0', w1'."""
-    padded = _with_zero(np.concatenate([weights, np.zeros_like(weights[:, :1])], axis=1))
-    columns = np.array(pairs, np.int64).reshape(-1)
-    w0, w1 = padded[first][:, columns], padded[second][:, columns]
-    if unpacked:
-        both = np.ascontiguousarray(np.stack([w0, w1], axis=2), np.int8).reshape(len(first), 2 * len(columns))
-        return both.view("<u4").astype(np.uint32)
-    return np.ascontiguousarray(256 * w1 + w0, "<i2").view("<u4").astype(np.uint32)
-
-
-def _end_words(shift: Int64Array, first: Int64Array, second: Int64Array) -> WordArray:
-    return _words(END_WORD | shift[first] | shift[second] << 8)[:, np.newaxis]
-
-
-def _parameter_words(multiplier: Int64Array, addend: Int64Array, first: Int64Array, second: Int64Array) -> WordArray:
-    """[pairs][4]: M0, C0, M1, C1."""
-    return _words(np.stack([multiplier[first], addend[first], multiplier[second], addend[second]], axis=1))
-
-
-def _general(
-    rows: Layer, bias: Int64Array, order: Sequence[int], positions: list[int], pairs: Pairs | None, tile_shift: int
-) -> General:
-    """Records for the channels at ``positions``; ``pairs`` None: all columns in their own order."""
-    channels = np.array([order[p] for p in positions], np.int64)
-    padded = np.concatenate([rows.weights, np.zeros_like(rows.weights[:, :1])], axis=1)
-    columns = np.arange(rows.weights.shape[1]) if pairs is None else np.array(pairs, np.int64).reshape(-1)
-    weights = padded[channels][:, columns].astype(np.int8)
-    filled = np.pad(weights, ((0, 0), (0, -weights.shape[1] % 4)))
-    words = _words(np.stack([np.array(positions, np.int64), bias[channels], rows.multiplier[channels], rows.shift[channels]], axis=1))  # fmt: skip
-    data = np.concatenate([words.astype("<u4").view(np.uint8), filled.view(np.uint8)], axis=1)
-    return General(data.tobytes(), tuple(positions), tile_shift)
+    return Stream(np.concatenate(stream, axis=1).astype("<u4").tobytes(), len(channels))

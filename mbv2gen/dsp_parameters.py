@@ -39,7 +39,7 @@ class ReluParameters:
 
     @property
     def silent(self) -> BoolArray:
-        return self.general | (self.constant >= 0)
+        return np.asarray(self.general | (self.constant >= 0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +55,7 @@ class DepthwiseParameters:
 
     @property
     def silent(self) -> BoolArray:
-        return self.general | (self.constant >= 0)
+        return np.asarray(self.general | (self.constant >= 0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +70,7 @@ class LinearParameters:
 
     @property
     def silent(self) -> BoolArray:
-        return self.general | (self.constant != NO_CONSTANT)
+        return np.asarray(self.general | (self.constant != NO_CONSTANT))
 
 
 NO_CONSTANT = 1 << 10
@@ -87,7 +87,8 @@ def relu_parameters(
     acc = accumulator_reach(rows)
     constant = _constant_uint8(rows)
     own_shift, own_addend, possible = _own_shift(rows, acc, scale)
-    fast = possible & _fits_uint8(rows) & (acc.magnitude < 1 << (31 - scale)) & (rows.weights.min(axis=1) >= LEAST_WEIGHT)
+    fast = possible & _fits_uint8(rows) & (acc.magnitude < 1 << (31 - scale))
+    fast &= rows.weights.min(axis=1) >= LEAST_WEIGHT
     general = ~fast & (constant < 0)
     active = fast & (constant < 0)
     scales = np.full(len(constant), scale, np.int64)
@@ -191,15 +192,15 @@ def _constant_uint8(rows: Layer) -> Int64Array:
 
 
 def _fits_uint8(rows: Layer) -> BoolArray:
-    """[n]: the clamp is the saturation of a uint8: it ends at 127, or no accumulator takes the channel above act_max."""
+    """[n]: the clamp is a uint8's saturation: it ends at 127, or no accumulator takes the channel above act_max."""
     return (rows.act_max == 127) | (scaled_reach(rows).high <= rows.act_max)
 
 
 def _own_shift(rows: Layer, acc: Reach, scale: int) -> tuple[Int64Array, Int64Array, BoolArray]:
     """(shift, addend, whether they exist), [n] each, of the body with shifts by register: exact as they stand.
 
-    q = (acc * M + 2**30 + 2**(r + 30)) >> (31 + r) for a right shift r >= 1, without the last term (there is no second
-    rounding) for r <= 0; with y = acc << scale the shift is scale - 1 + r, and C the rounding terms over 2**(32 - scale).
+    q = (acc * M + 2**30 + 2**(r + 30)) >> (31 + r) for a right shift r >= 1, without the last term (there is no
+    second rounding) for r <= 0; with y = acc << scale the shift is scale - 1 + r, C both terms over 2**(32 - scale).
     """
     right = -rows.shift
     shift = scale - 1 + right

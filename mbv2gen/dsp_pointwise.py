@@ -31,7 +31,7 @@ class Pointwise:
     """One body. ``output``: lines (ReLU, uint8 words of four pixels), sums (ReLU, added to int32), nhwc (linear, int8).
 
     ``own_shifts``: each channel shifts by its own amount from the end word (ReLU only; linear bodies always do).
-    ``head``: pairs of input channels before the first turn of four: the pairs are a multiple of 4, plus 2 where head is 2.
+    ``head``: pairs of input channels in the peeled first turn: there are 4 n of them, or 4 n + 2 where head is 2.
     """
 
     output: str
@@ -103,15 +103,18 @@ def _pair(core: str, body: Pointwise, odd: bool, start: bool) -> Code:
         b = body.second[pixel]
         return f"smlad {b}, {register}, {second_weights}, {body.second[-1] if start else b}"
 
-    load_next = f"ldr {following}, [r0], #4"
-    *early, late = _pixel_loads(body.pixels)
     code: Code = []
     done = 0
-    for load, registers in (*early, late):
-        macs = [[mac(done + k, r) for k, r in enumerate(registers)] for mac in (first, second)]
+    for load, registers in _pixel_loads(body.pixels):
+        block = _Block(
+            load=load,
+            extend=() if done else tuple(extend),
+            first=tuple(first(done + k, register) for k, register in enumerate(registers)),
+            second=tuple(second(done + k, register) for k, register in enumerate(registers)),
+            load_next=(f"ldr {following}, [r0], #4",) if done + len(registers) == body.pixels else (),
+        )
         done += len(registers)
-        code += _scheduled(core, body.packed, load, extend, macs, load_next if done == body.pixels else None)
-        extend = []
+        code += _scheduled(core, body.packed, block)
     return code
 
 
@@ -125,21 +128,27 @@ def _pixel_loads(pixels: int) -> list[tuple[str, tuple[str, ...]]]:
     return [two, two] if pixels == 4 else [two, ("ldr r12, [r1], #8", ("r12",))]
 
 
-def _scheduled(
-    core: str, packed: bool, load: str, extend: Code, macs: list[list[str]], load_next: str | None
-) -> Code:
-    """One load of pixels and its MACs. ``macs``: of the first and of the second channel. The register of the next
-    weights is the one that holds the first channel's (packed) or the second's (unpacked): those MACs come before it."""
-    holder, other = macs if packed else macs[::-1]
+@dataclass(frozen=True)
+class _Block:
+    """One load of pixels and its MACs, in the order they may stand: ``extend`` and ``load_next`` may be empty."""
+
+    load: str
+    extend: tuple[str, ...]
+    first: tuple[str, ...]
+    second: tuple[str, ...]
+    load_next: tuple[str, ...]
+
+
+def _scheduled(core: str, packed: bool, block: _Block) -> Code:
+    """The next weights go to a register that the first channel's MACs (packed) or the second's (unpacked) read: they
+    come before it."""
     if groups_loads(core):
-        return [load, *extend, *macs[0], *macs[1], *([load_next] if load_next else [])]
-    if load_next and packed and extend and len(other) > 1:  # the raw word's own MACs need no extension
-        return [load, other[0], *extend, *holder, load_next, *other[1:]]
-    if load_next:
-        return [load, *extend, *holder, load_next, *other]
-    if packed and extend:
-        return [load, macs[1][0], *extend, *macs[1][1:], *macs[0]]
-    return [load, *extend, *[mac for pixel in zip(*macs, strict=True) for mac in pixel]]
+        return [block.load, *block.extend, *block.first, *block.second, *block.load_next]
+    if not block.load_next:
+        pairs = zip(block.second, block.first, strict=True)  # packed, the second channel's need no extension
+        return [block.load, *block.extend, *(mac for pair in pairs for mac in pair)]
+    before, after = (block.first, block.second) if packed else (block.second, block.first)
+    return [block.load, *block.extend, *before, *block.load_next, *after]
 
 
 def _relu_epilogue(body: Pointwise) -> Code:
@@ -156,10 +165,11 @@ def _relu_epilogue(body: Pointwise) -> Code:
         code.append("mov r1, r10")
     code.append("ldm r0!, {r10, r11, r12, lr}")
     if body.own_shifts:
-        for half, (multiplier, constant) in zip((body.first, body.second), (("r10", "r11"), ("r12", "lr")), strict=True):
-            code += ["lsr r1, r1, #8"] if half == body.second else []
-            for y in half:
-                code += [f"smmla {y}, {y}, {multiplier}, {constant}", f"asr {y}, {y}, r1", f"usat {y}, #8, {y}"]
+        for y in body.first:
+            code += [f"smmla {y}, {y}, r10, r11", f"asr {y}, {y}, r1", f"usat {y}, #8, {y}"]
+        code.append("lsr r1, r1, #8")
+        for y in body.second:
+            code += [f"smmla {y}, {y}, r12, lr", f"asr {y}, {y}, r1", f"usat {y}, #8, {y}"]
     else:
         code += common_requantization(body.first, "r10", "r11") + common_requantization(body.second, "r12", "lr")
     return code + (_store_lines(body) if body.output == "lines" else _store_sums(body))

@@ -117,9 +117,7 @@ def add_table(network: QuantizedNetwork, operator: QAdd) -> Int64Array:
     parts = []
     for i, name in enumerate(operator.inputs):
         centred = (np.arange(-128, 128) - network.tensor(name).zero_point) << ADD_LEFT_SHIFT
-        parts.append(
-            multiply_by_quantized_multiplier(centred, operator.input_multipliers[i], operator.input_shifts[i])
-        )
+        parts.append(multiply_by_quantized_multiplier(centred, operator.input_multipliers[i], operator.input_shifts[i]))
     total = parts[0][:, np.newaxis] + parts[1]
     scaled = multiply_by_quantized_multiplier(total, operator.output_multiplier, operator.output_shift)
     zero_point = network.tensor(operator.outputs[0]).zero_point

@@ -91,7 +91,15 @@ def solve(
             reach = Reach(accumulators.low[rows], accumulators.high[rows])
             for field, values in zip(
                 (result.solved, result.multiplier, result.addend, result.bias_step),
-                _try(multiplier[rows], right[rows], scale[rows], reach, steps, bias_steps, common_shift),
+                _try(
+                    multiplier[rows],
+                    right[rows],
+                    scale[rows],
+                    reach,
+                    steps=steps,
+                    bias_steps=bias_steps,
+                    common_shift=common_shift,
+                ),
                 strict=True,
             ):
                 field[rows] = values
@@ -103,6 +111,7 @@ def _try(
     right: Int64Array,
     scale: Int64Array,
     reach: Reach,
+    *,
     steps: int,
     bias_steps: bool,
     common_shift: int,
@@ -132,7 +141,7 @@ def _try(
 
 @dataclass(frozen=True, eq=False)
 class _Problem:
-    """[n][255] each: y that must reach t where ``must``, y that must not where ``must_not``; [255] what v is to reach."""
+    """[n][255] each: y that must reach t where ``must``, y that must not where ``must_not``; wanted: [255], of v."""
 
     reached: Int64Array
     must: BoolArray
@@ -141,9 +150,7 @@ class _Problem:
     wanted: Int64Array
 
 
-def _problem(
-    multiplier: Int64Array, right: Int64Array, scale: Int64Array, reach: Reach, common_shift: int
-) -> _Problem:
+def _problem(multiplier: Int64Array, right: Int64Array, scale: Int64Array, reach: Reach, common_shift: int) -> _Problem:
     """A threshold beyond the range must stay unreached at its end; one below it must be passed at its start."""
     cross = thresholds(multiplier, right)
     low, high, shift = reach.low[:, np.newaxis], reach.high[:, np.newaxis], scale[:, np.newaxis]
@@ -165,7 +172,8 @@ def _candidates(problem: _Problem, multiplier: Int64Array, dropped: Int64Array, 
     top = np.where(problem.must, problem.reached, 1).max(axis=1).clip(min=1)
     step = np.maximum(1, base // (top * 8))
     k = np.arange(2 * steps - 1)
-    return base[:, np.newaxis] + np.where(k % 2 == 1, (k + 1) // 2, -(k // 2)) * step[:, np.newaxis]
+    tried: Int64Array = base[:, np.newaxis] + np.where(k % 2 == 1, (k + 1) // 2, -(k // 2)) * step[:, np.newaxis]
+    return tried
 
 
 def _addend_bounds(problem: _Problem, tried: Int64Array) -> tuple[Int64Array, Int64Array]:
@@ -195,7 +203,7 @@ def _first(
     """[n] each: whether a candidate is good, and the first such with its bounds."""
     index = good.argmax(axis=1)[:, np.newaxis]
     m, least, most = (np.take_along_axis(values, index, axis=1)[:, 0] for values in (tried, low, high))
-    return good.any(axis=1), m, least, most
+    return np.asarray(good.any(axis=1)), m, least, most
 
 
 def _chosen(

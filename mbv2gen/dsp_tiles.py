@@ -26,7 +26,7 @@ STEM1_PAIRS: Pairs = tuple(pair for row in range(3) for pair in ((3 * row, 3 * r
 
 
 def expand_pairs(channels: int) -> Pairs:
-    """expand_tile and expand_tile_s: (c, c+2), (c+1, c+3) in fours, as SXTB16 takes them; ``channels`` a multiple of 4."""
+    """expand_tile and expand_tile_s: (c, c+2), (c+1, c+3), as SXTB16 takes them; ``channels`` a multiple of 4."""
     return tuple(pair for c in range(0, channels, 4) for pair in ((c, c + 2), (c + 1, c + 3)))
 
 
@@ -92,7 +92,8 @@ def expand_bytes(name: str, pixels: int) -> str:
     turn: Code = []
     values = ("r7", "r8", "r9", "r10")[:pixels]
     for pointer, value in zip(_POINTERS, values, strict=False):
-        turn += [f"ldrsb r11, [{pointer}, #1]", f"ldrsb {value}, [{pointer}], #2", f"pkhbt {value}, {value}, r11, lsl #16"]
+        turn += [f"ldrsb r11, [{pointer}, #1]", f"ldrsb {value}, [{pointer}], #2"]
+        turn.append(f"pkhbt {value}, {value}, r11, lsl #16")
     code = ["push {r4-r11, lr}", *_pixel_pointers(pixels), *_loop(turn + _store_pair(values))]
     return function(name, f"int8 NHWC -> int16 tile, {pixels} pixels, any number of channels, any alignment.", code)
 

@@ -1,4 +1,4 @@
-"""The ``dsp`` family's bodies for vectors: fully connected layers and the residual addition."""
+"""The ``dsp`` family's bodies for vectors: fully connected layers, residual addition, requantization, mean."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def fully_connected(name: str, core: str) -> str:
     code += [f"mov {odd}, {even}" for even, odd in zip(_EVEN, _ODD, strict=True)]
     code += ["b 2b", "4:", "ldrd r10, r11, [sp]", "ldr r1, [sp, #8]", "stm r10!, {r2-r9}", "str r10, [sp]"]
     code += ["cmp r10, r11", "bne 1b", "add sp, #28", "pop {r4-r11, pc}"]
-    return function(name, "Fully connected: eight int32 accumulators a turn, packed pairs folded where x says so.", code)
+    return function(name, "Fully connected: eight int32 accumulators a turn, folded where x says so.", code)
 
 
 def _eight_outputs(core: str) -> Code:
@@ -69,3 +69,30 @@ def add(name: str) -> str:
     code += [f"ssat {a}, #8, {a}, asr #{ADD_SHIFT}" for a in x]
     code += [*[f"strb {x[k]}, [r0, #{k}]" for k in (1, 2, 3)], "strb r2, [r0], #4", "cmp r0, r3", "bne 1b"]
     return function(name, "Residual addition by two multiplications, in place.", [*code, "pop {r4-r11, pc}"])
+
+
+def requantization(name: str) -> str:
+    """``void name(accumulators, args, out, out_end)``: int32 -> int8 for any zero point, each with its own multiplier.
+
+    As dsp_pointwise's linear outputs, C = (2 * zero_point + 1) << (rs - 1); shifting by rs is by rs - 1, then by 1.
+    r0 accumulators, r1 multipliers, r4 shifts (rs - 1), r5 2 * zero_point + 1, r2 out, r3 its end.
+    """
+    code = ["push {r4-r9, lr}", "ldm r1, {r1, r4, r5}", "1:"]
+    code += ["ldr r6, [r0], #4", "ldr r7, [r1], #4", "ldrb r8, [r4], #1"]
+    code += ["lsl r9, r5, r8", "add r9, r9, r6, asr #31", "lsl r6, r6, #1", "smmlar r6, r6, r7, r9"]
+    code += ["asr r6, r6, r8", "ssat r6, #8, r6, asr #1", "strb r6, [r2], #1", "cmp r2, r3", "bne 1b"]
+    return function(name, "Requantization of int32 to int8, any zero point.", [*code, "pop {r4-r9, pc}"])
+
+
+def mean(name: str) -> str:
+    """``void name(sums, args, out, out_end)``: int32 sums of a plane -> uint8 in int16, as fully_connected reads them.
+    One multiplier M, constant C and shift rs for all; two a turn.
+
+    r0 sums, r4 M, r5 C, r6 rs, r2 out, r3 its end.
+    """
+    code = ["push {r4-r9, lr}", "ldm r1, {r4, r5, r6}", "1:", "ldrd r7, r8, [r0], #8"]
+    for x in ("r7", "r8"):
+        code += [f"add r9, r5, {x}, asr #31", f"lsl {x}, {x}, #1", f"smmlar {x}, {x}, r4, r9"]
+        code += [f"asr {x}, {x}, r6", f"usat {x}, #8, {x}"]
+    code += ["pkhbt r7, r7, r8, lsl #16", "str r7, [r2], #4", "cmp r2, r3", "bne 1b"]
+    return function(name, "Means from sums: uint8 in int16, two a turn.", [*code, "pop {r4-r9, pc}"])

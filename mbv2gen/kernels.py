@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mbv2gen.layouts import Layout, PlanarLines, RowNHWC
+from mbv2gen.dsp_ranges import Ranges
+from mbv2gen.layouts import Layout, PlanarLines, RowNHWC, Tile16, UInt8Lines
 from mbv2gen.network import Shape
 from mbv2gen.quantized_network import (
     QConv2D,
@@ -53,7 +54,7 @@ class Contract:
     reads: type[Layout]
     writes: type[Layout]
     instructions: Callable[[QOperator, QuantizedNetwork], float]
-    applies: Callable[[QOperator], bool] = lambda operator: True
+    applies: Callable[[QOperator, QuantizedNetwork, Ranges], bool] = lambda operator, network, known: True
     scratch_bytes: Callable[[QOperator, QuantizedNetwork], int] = lambda operator, network: 0
     keeps_scratch: bool = False
     reduces: bool = False
@@ -89,8 +90,8 @@ def accesses(candidate: Candidate, operator: QOperator, network: QuantizedNetwor
         return (Access(operator.inputs[0], rows[0], rows[0], 0, 0),)
     if isinstance(operator, QConv2D | QDepthwiseConv2D):
         w = operator.window
-        stored = isinstance(candidate.input_layout, PlanarLines)
-        made = candidate.output_layout.pad_top if isinstance(candidate.output_layout, PlanarLines) else 0
+        stored = isinstance(candidate.input_layout, PlanarLines | UInt8Lines)
+        made = candidate.output_layout.pad_top if isinstance(candidate.output_layout, PlanarLines | UInt8Lines) else 0
         pad = 0 if stored else w.pad_top
         return (Access(operator.inputs[0], rows[0], w.kernel_h, w.stride_h, pad + made * w.stride_h),)
     return tuple(Access(name, h, 1, 1, 0) for name, h in zip(operator.inputs, rows, strict=True))
@@ -105,16 +106,18 @@ def units(candidate: Candidate, operator: QOperator, network: QuantizedNetwork) 
 
 def wanted_layout(kind: type[Layout], operator: QOperator, shape: Shape) -> Layout:
     """The concrete layout in which an operator wants its input of ``shape``."""
-    if kind is PlanarLines and isinstance(operator, QDepthwiseConv2D):
+    if kind is Tile16:
+        return Tile16()
+    if kind in (PlanarLines, UInt8Lines) and isinstance(operator, QDepthwiseConv2D):
         w = operator.window
         out_h, out_w = w.output_size(shape[0], shape[1])
         rows, columns = (out_h - 1) * w.stride_h + w.kernel_h, (out_w - 1) * w.stride_w + w.kernel_w
         below, right = max(0, rows - w.pad_top - shape[0]), max(0, columns - w.pad_left - shape[1])
-        return PlanarLines(w.pad_top, w.pad_left, below, right)
+        return UInt8Lines(w.pad_top, below) if kind is UInt8Lines else PlanarLines(w.pad_top, w.pad_left, below, right)
     return RowNHWC()
 
 
-def _per_mac(cost: float, per_output: float) -> Callable[[QOperator, QuantizedNetwork], float]:
+def per_mac(cost: float, per_output: float) -> Callable[[QOperator, QuantizedNetwork], float]:
     def instructions(operator: QOperator, network: QuantizedNetwork) -> float:
         h, w, c = network.shape(operator.outputs[0])
         return cost * macs(operator, network) + per_output * h * w * c
@@ -122,7 +125,7 @@ def _per_mac(cost: float, per_output: float) -> Callable[[QOperator, QuantizedNe
     return instructions
 
 
-def _per_input(cost: float) -> Callable[[QOperator, QuantizedNetwork], float]:
+def per_input(cost: float) -> Callable[[QOperator, QuantizedNetwork], float]:
     def instructions(operator: QOperator, network: QuantizedNetwork) -> float:
         h, w, c = network.shape(operator.inputs[0])
         return cost * h * w * c
@@ -136,13 +139,13 @@ def _sums_bytes(operator: QOperator, network: QuantizedNetwork) -> int:
 
 # The plain family: portable C. Costs are rounded from counts on an emulated Cortex-M7 (docs/kernels.md).
 PLAIN: tuple[Contract, ...] = (
-    Contract("conv_s8", "conv", RowNHWC, RowNHWC, _per_mac(5.0, 40)),
-    Contract("conv_1x1_s8", "pointwise", RowNHWC, RowNHWC, _per_mac(2.6, 40)),
-    Contract("conv_1x1_lines_s8", "pointwise", RowNHWC, PlanarLines, _per_mac(2.6, 40)),
-    Contract("depthwise_conv_s8", "depthwise", RowNHWC, RowNHWC, _per_mac(8.0, 40)),
-    Contract("depthwise_conv_lines_s8", "depthwise", PlanarLines, RowNHWC, _per_mac(4.5, 40)),
-    Contract("fully_connected_s8", "fully_connected", RowNHWC, RowNHWC, _per_mac(2.6, 40)),
-    Contract("add_s8", "add", RowNHWC, RowNHWC, _per_input(60), in_place=True),
-    Contract("mean_s8", "mean", RowNHWC, RowNHWC, _per_input(6), scratch_bytes=_sums_bytes, keeps_scratch=True, reduces=True),
-    Contract("activation_s8", "activation", RowNHWC, RowNHWC, _per_input(8), in_place=True),
+    Contract("conv_s8", "conv", RowNHWC, RowNHWC, per_mac(5.0, 40)),
+    Contract("conv_1x1_s8", "pointwise", RowNHWC, RowNHWC, per_mac(2.6, 40)),
+    Contract("conv_1x1_lines_s8", "pointwise", RowNHWC, PlanarLines, per_mac(2.6, 40)),
+    Contract("depthwise_conv_s8", "depthwise", RowNHWC, RowNHWC, per_mac(8.0, 40)),
+    Contract("depthwise_conv_lines_s8", "depthwise", PlanarLines, RowNHWC, per_mac(4.5, 40)),
+    Contract("fully_connected_s8", "fully_connected", RowNHWC, RowNHWC, per_mac(2.6, 40)),
+    Contract("add_s8", "add", RowNHWC, RowNHWC, per_input(60), in_place=True),
+    Contract("mean_s8", "mean", RowNHWC, RowNHWC, per_input(6), scratch_bytes=_sums_bytes, keeps_scratch=True, reduces=True),
+    Contract("activation_s8", "activation", RowNHWC, RowNHWC, per_input(8), in_place=True),
 )

@@ -20,12 +20,13 @@ Weighted: TypeAlias = QConv2D | QDepthwiseConv2D | QFullyConnected
 
 @dataclass(frozen=True)
 class Table:
-    """A const array in flash. ``role`` is weights or parameters; values are flat, of the C type's width."""
+    """A const array in flash; values are flat, of the C type's width. Of its bytes ``weights_bytes`` are weights, the
+    others parameters of channels."""
 
     field: str
-    role: str
     ctype: str
     values: NDArray[np.generic]
+    weights_bytes: int = 0
 
 
 def pack(body: str, operator: QOperator, zero_point: int) -> tuple[Table, ...]:
@@ -38,10 +39,10 @@ def pack(body: str, operator: QOperator, zero_point: int) -> tuple[Table, ...]:
         bias = bias - zero_point * weights.astype(np.int64).reshape(len(bias), -1).sum(axis=1)
     assert np.abs(bias).max(initial=0) < 1 << 31, "the bound checker lets no such channel pass"
     return (
-        Table("weights", "weights", "int8_t", weights.reshape(-1)),
-        Table("bias", "parameters", "int32_t", bias.astype(np.int32)),
-        Table("multiplier", "parameters", "int32_t", operator.multiplier),
-        Table("shift", "parameters", "int8_t", operator.shift.astype(np.int8)),
+        Table("weights", "int8_t", weights.reshape(-1), weights.size),
+        Table("bias", "int32_t", bias.astype(np.int32)),
+        Table("multiplier", "int32_t", operator.multiplier),
+        Table("shift", "int8_t", operator.shift.astype(np.int8)),
     )
 
 

@@ -13,7 +13,7 @@ def check_packing(program: Program) -> None:
     """Raises CheckFailed, naming the layer and the table, where a decoded table is not the network's own."""
     for call in program.calls:
         operator = program.network.operators[call.layer]
-        if isinstance(operator, QConv2D | QDepthwiseConv2D | QFullyConnected):
+        if call.struct == "mbv2_conv" and isinstance(operator, QConv2D | QDepthwiseConv2D | QFullyConnected):
             _check_call(call, operator)
 
 

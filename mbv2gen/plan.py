@@ -12,13 +12,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mbv2gen.kernels import Candidate
-from mbv2gen.layouts import Layout, RowNHWC
+from mbv2gen.layouts import Layout, RowNHWC, UInt8Lines
 from mbv2gen.placement import Item, place
 from mbv2gen.quantized_network import QuantizedNetwork
 from mbv2gen.schedule import FEED, Lives, Step, lives, order, steps
 from mbv2gen.schedule import feed as caller
+
+Times = NDArray[np.int64]
 
 MAX_CHAIN = 8  # blocks pulled together in one segment
 ARENA_ALIGN = 16
@@ -113,6 +116,14 @@ def plan(
     )
 
 
+def _slots(begin: Times, row_bytes: int, first: Times, last: Times) -> tuple[Times, Times, Times, Times]:
+    """One range a slot of a ring, alive from its first row's write to its last row's last read."""
+    slots = np.unique(begin)
+    firsts = np.array([first[begin == slot].min() for slot in slots])
+    lasts = np.array([last[begin == slot].max() for slot in slots])
+    return slots, slots + row_bytes, firsts, lasts
+
+
 def _scratch_name(operator: str) -> str:
     return f"scratch of {operator}"
 
@@ -137,7 +148,7 @@ class _Timeline:
     ) -> None:
         merged: dict[str, Lives] = {}
         crossing: set[str] = set()
-        self._unit_times: dict[int, np.ndarray] = {}
+        self._unit_times: dict[int, Times] = {}
         time = 0
         for segment in segments:
             sequence = order(segment)
@@ -164,6 +175,8 @@ class _Timeline:
             begin = np.arange(len(life.written)) % self.rows[name] * row_bytes
             size = self.rows[name] * row_bytes
             end, first, last = begin + row_bytes, life.written, life.last_read
+            if isinstance(layouts[name], UInt8Lines):  # a slot is cleared once, for all its rows
+                begin, end, first, last = _slots(begin, row_bytes, first, last)
             if fed and name in network.inputs:  # rows are pushed as soon as the ring has room, not only when due
                 begin, end = np.array([0]), np.array([size])
                 first, last = np.array([-1]), np.array([life.last_read.max()])
@@ -258,10 +271,12 @@ def _segment_bytes(
     items = []
     for item in timeline.items:
         if item.name in later:
-            height = len(item.begin)
-            begin = np.arange(height) * (item.size // timeline.rows[item.name])
             row = item.size // timeline.rows[item.name]
-            item = Item(item.name, height * row, begin, begin + row, item.first, np.full_like(item.last, end), item.over)
+            height = layouts[item.name].rows(network.shape(item.name))
+            begin = np.arange(height) * row if height == len(item.first) else np.zeros(1, np.int64)
+            stop = begin + row if height == len(item.first) else begin + height * row
+            first, last = item.first[: len(begin)], np.full(len(begin), end)
+            item = Item(item.name, height * row, begin, stop, first, last, item.over)
         items.append(item)
     here = {item.name for item in items}
     earlier = {step.writes for step in all_steps[:a]}

@@ -7,21 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mbv2gen.dsp_calls import DSP_BODIES, DspPacker
 from mbv2gen.kernels import Access, macs
-from mbv2gen.layouts import PlanarLines
-from mbv2gen.packing import Table, pack
+from mbv2gen.packing import Table
+from mbv2gen.plain_calls import plain_work
 from mbv2gen.plan import Buffer, Plan
-from mbv2gen.quantized_network import (
-    QActivation,
-    QAdd,
-    QConv2D,
-    QDepthwiseConv2D,
-    QFullyConnected,
-    QMean,
-    QOperator,
-    QuantizedNetwork,
-)
+from mbv2gen.quantized_network import QuantizedNetwork
 from mbv2gen.schedule import FEED, Step
+from mbv2gen.work import Work
 
 
 @dataclass(frozen=True)
@@ -38,19 +31,18 @@ class Need:
 
 @dataclass(frozen=True)
 class Call:
-    """One operator as a kernel call. ``arguments`` are the fields of the kernel's struct, in their order."""
+    """One operator as a kernel call."""
 
     layer: int
     operator: str
     kind: str
     block: str
     body: str
-    struct: str
+    work: Work
     inputs: tuple[Buffer, ...]
     output: Buffer
     scratch_offset: int | None
-    arguments: tuple[tuple[str, int], ...]
-    tables: tuple[Table, ...]
+    scratch_bytes: int
     units: int
     reduces: bool
     reads: tuple[Access, ...]
@@ -62,13 +54,26 @@ class Call:
     live_bytes: int
 
     @property
+    def tables(self) -> tuple[Table, ...]:
+        return self.work.tables
+
+    @property
+    def arguments(self) -> tuple[tuple[str, int], ...]:
+        return self.work.arguments
+
+    @property
+    def struct(self) -> str:
+        return self.work.struct
+
+    @property
     def weights_bytes(self) -> int:
-        return sum(t.values.nbytes for t in self.tables if t.role == "weights")
+        return sum(t.weights_bytes for t in self.tables)
 
 
 @dataclass(frozen=True)
 class Program:
-    """What runs: ``segments`` are half-open ranges of layers; ``bodies`` the kernels needed, sorted."""
+    """What runs: ``segments`` are half-open ranges of layers; ``bodies`` the kernels
+    needed and ``inner_bodies`` what those call, sorted."""
 
     network: QuantizedNetwork
     target: str
@@ -79,6 +84,7 @@ class Program:
     input: Buffer
     output: Buffer
     bodies: tuple[str, ...]
+    inner_bodies: tuple[str, ...]
     arena_bytes: int
     peak_layer: int
     keeps_input: bool
@@ -125,26 +131,16 @@ class Program:
         )
 
 
-STRUCTS = {
-    "conv": "mbv2_conv",
-    "pointwise": "mbv2_conv",
-    "depthwise": "mbv2_conv",
-    "fully_connected": "mbv2_conv",
-    "add": "mbv2_add",
-    "mean": "mbv2_mean",
-    "activation": "mbv2_activation",
-}
-
-
 def program(network: QuantizedNetwork, plan: Plan, target: str) -> Program:
     """Fill in the plan: every call with its literal arguments and packed tables."""
     block_of = {name: block.name for block in network.blocks for _, name in block.roles}
+    dsp = DspPacker(network) if any(c.contract.body in DSP_BODIES for c in plan.candidates) else None
     calls = []
     segments = []
     for segment in plan.segments:
         working = [step for step in segment.steps if step.layer != FEED]
         segments.append((working[0].layer, working[-1].layer + 1))
-        calls += [_call(network, plan, segment.steps, step, block_of) for step in working]
+        calls += [_call(network, plan, segment.steps, step, block_of, dsp) for step in working]
     return Program(
         network,
         target,
@@ -155,6 +151,7 @@ def program(network: QuantizedNetwork, plan: Plan, target: str) -> Program:
         plan.buffer(network.inputs[0]),
         plan.buffer(network.outputs[0]),
         tuple(sorted({call.body for call in calls})),
+        tuple(sorted({body for call in calls for body in call.work.bodies})),
         plan.arena_bytes,
         max(range(len(calls)), key=lambda layer: calls[layer].live_bytes),
         plan.keep_input,
@@ -162,26 +159,36 @@ def program(network: QuantizedNetwork, plan: Plan, target: str) -> Program:
 
 
 def _call(
-    network: QuantizedNetwork, plan: Plan, segment: tuple[Step, ...], step: Step, block_of: dict[str, str]
+    network: QuantizedNetwork,
+    plan: Plan,
+    segment: tuple[Step, ...],
+    step: Step,
+    block_of: dict[str, str],
+    dsp: DspPacker | None,
 ) -> Call:
     operator = network.operators[step.layer]
     body = plan.candidates[step.layer].contract.body
     producers = {other.writes: index for index, other in enumerate(segment)}  # in rows mode the caller is step 0
     consumers = [i for i, other in enumerate(segment) if any(r.tensor == step.writes for r in other.reads)]
     inputs = tuple(plan.buffer(name) for name in operator.inputs)
+    output = plan.buffer(step.writes)
     scratch = next((s.offset for s in plan.scratches if s.operator == operator.name), None)
+    if body in DSP_BODIES:
+        assert dsp is not None
+        work = dsp.work(operator, body, inputs, output, scratch)
+    else:
+        work = plain_work(network, operator, body, inputs, output, scratch)
     return Call(
         step.layer,
         operator.name,
         operator.kind,
         block_of[operator.name],
         body,
-        STRUCTS[operator.kind],
+        work,
         inputs,
-        plan.buffer(step.writes),
+        output,
         scratch,
-        _arguments(network, operator, inputs[0], plan.buffer(step.writes)),
-        pack(body, operator, network.tensor(operator.inputs[0]).zero_point),
+        plan.candidates[step.layer].contract.scratch_bytes(operator, network),
         step.units,
         step.reduces,
         step.reads,
@@ -194,57 +201,3 @@ def _call(
         macs(operator, network),
         plan.live_bytes[step.layer],
     )
-
-
-def _arguments(
-    network: QuantizedNetwork, operator: QOperator, source: Buffer, result: Buffer
-) -> tuple[tuple[str, int], ...]:
-    """The scalar fields of the kernel's struct."""
-    zero_points = [network.tensor(name).zero_point for name in operator.inputs]
-    out_zero_point = network.tensor(operator.outputs[0]).zero_point
-    if isinstance(operator, QMean):
-        h, w, c = network.shape(operator.inputs[0])
-        return (
-            ("in_h", h), ("in_w", w), ("channels", c),
-            ("multiplier", operator.multiplier), ("shift", operator.shift),
-            ("input_zero_point", zero_points[0]), ("output_zero_point", out_zero_point),
-        )  # fmt: skip
-    clamp = (("act_min", operator.act_min), ("act_max", operator.act_max))
-    if isinstance(operator, QAdd):
-        return (
-            ("multiplier_0", operator.input_multipliers[0]), ("shift_0", operator.input_shifts[0]),
-            ("multiplier_1", operator.input_multipliers[1]), ("shift_1", operator.input_shifts[1]),
-            ("output_multiplier", operator.output_multiplier), ("output_shift", operator.output_shift),
-            ("zero_point_0", zero_points[0]), ("zero_point_1", zero_points[1]),
-            ("output_zero_point", out_zero_point), *clamp,
-        )  # fmt: skip
-    if isinstance(operator, QActivation):
-        return clamp
-    return _convolution_arguments(network, operator, source, result, zero_points[0], out_zero_point) + clamp
-
-
-def _convolution_arguments(
-    network: QuantizedNetwork,
-    operator: QConv2D | QDepthwiseConv2D | QFullyConnected,
-    source: Buffer,
-    result: Buffer,
-    zero_point: int,
-    out_zero_point: int,
-) -> tuple[tuple[str, int], ...]:
-    in_h, in_w, in_c = network.shape(operator.inputs[0])
-    _, out_w, out_c = network.shape(operator.outputs[0])
-    if isinstance(operator, QFullyConnected):
-        in_h, in_w, in_c = 1, 1, in_h * in_w * in_c
-        kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left = 1, 1, 1, 1, 0, 0
-    else:
-        w = operator.window
-        kernel_h, kernel_w, stride_h, stride_w = w.kernel_h, w.kernel_w, w.stride_h, w.stride_w
-        pad_top, pad_left = w.pad_top, w.pad_left
-    lines = next((b.layout for b in (source, result) if isinstance(b.layout, PlanarLines)), PlanarLines(0, 0, 0, 0))
-    return (
-        ("in_h", in_h), ("in_w", in_w), ("in_c", in_c), ("out_w", out_w), ("out_c", out_c),
-        ("kernel_h", kernel_h), ("kernel_w", kernel_w), ("stride_h", stride_h), ("stride_w", stride_w),
-        ("pad_top", pad_top), ("pad_left", pad_left),
-        ("line_top", lines.pad_top), ("line_left", lines.pad_left), ("line_right", lines.pad_right),
-        ("input_zero_point", zero_point), ("output_zero_point", out_zero_point),
-    )  # fmt: skip

@@ -14,13 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbv2gen.errors import CheckFailed
-from mbv2gen.layouts import PlanarLines, RowNHWC
+from mbv2gen.dsp_calls import DSP_BODIES
+from mbv2gen.dsp_rows import dsp_row, dsp_rows_read
+from mbv2gen.layouts import Order, PlanarLines, RowNHWC
 from mbv2gen.program import Call, Program
+from mbv2gen.quantized_network import QuantizedNetwork
 from mbv2gen.tagged_arena import TaggedArena
 
 Int64s = NDArray[np.int64]
 Tap = Callable[[Call, int, NDArray[np.int8]], None]
-ELEMENTWISE = frozenset({"add_s8", "activation_s8"})
+Orders = dict[str, Order | None]
+ELEMENTWISE = frozenset({"add_s8", "add_s8_dsp", "activation_s8"})
 
 
 def check_arena(program: Program) -> TaggedArena:
@@ -79,15 +83,23 @@ def _run(
             caller.push()
     for number, (first, end) in enumerate(program.segments):
         fed = caller if program.is_fed and number == 0 else None
-        _run_segment(program.calls[first:end], arena, x is not None, tap, fed, eager)
+        _run_segment(program, program.calls[first:end], arena, x is not None, tap, fed, eager)
     h, w, c = program.network.shape(program.network.outputs[0])
     rows = [arena.read(arena.row(program.output, r), program.output.tensor, r, "the caller") for r in range(h)]
     return arena, np.stack(rows).reshape(h, w, c)
 
 
 def _run_segment(
-    calls: tuple[Call, ...], arena: TaggedArena, values: bool, tap: Tap | None, caller: _Caller | None, eager: bool
+    program: Program,
+    calls: tuple[Call, ...],
+    arena: TaggedArena,
+    values: bool,
+    tap: Tap | None,
+    caller: _Caller | None,
+    eager: bool,
 ) -> None:
+    network = program.network
+    orders = {call.output.tensor: call.work.order for call in program.calls}
     done = [0] * (len(calls) + (caller is not None))
     working = len(done) - len(calls)  # steps before the first layer
     while True:
@@ -102,12 +114,12 @@ def _run_segment(
         if index is None:
             break
         unit = done[working + index]
-        row = _unit(calls[index], unit, arena, values)
+        row = _unit(calls[index], unit, arena, values, network, orders)
         if tap is not None and row is not None:
             call = calls[index]
             made = call.output.layout.canonical_row(0 if call.reduces else unit, call.output_shape)
             if made is not None:
-                tap(call, made, call.output.layout.decode(row, call.output_shape))
+                tap(call, made, call.output.layout.decode(row, call.output_shape, call.work.order))
         done[working + index] += 1
     unfinished = [call.operator for call, n in zip(calls, done[working:], strict=True) if n != call.units]
     if unfinished:
@@ -129,6 +141,8 @@ def _ready(calls: tuple[Call, ...], done: list[int], index: int, working: int) -
 
 def _rows_read(call: Call, unit: int) -> list[tuple[int, int | None]]:
     """(input, row) pairs a unit reads, in the order of the kernel's taps; row None is outside the picture."""
+    if call.body in DSP_BODIES and call.struct != "mbv2_add_dsp":
+        return dsp_rows_read(call, unit)
     arguments = dict(call.arguments)
     if call.body == "depthwise_conv_lines_s8":  # the rows around the plane are stored
         top = unit * arguments["stride_h"]
@@ -145,7 +159,9 @@ def _rows_read(call: Call, unit: int) -> list[tuple[int, int | None]]:
     return [(index, unit) for index in range(len(call.inputs))]
 
 
-def _unit(call: Call, unit: int, arena: TaggedArena, values: bool) -> NDArray[np.int8] | None:
+def _unit(
+    call: Call, unit: int, arena: TaggedArena, values: bool, network: QuantizedNetwork, orders: Orders
+) -> NDArray[np.int8] | None:
     """Run a unit; the bytes of the row it has written, None where it wrote none (or moves owners only)."""
     who = f"unit {unit} of {call.operator}"
     read = [(i, row, arena.row(call.inputs[i], row)) for i, row in _rows_read(call, unit) if row is not None]
@@ -160,7 +176,7 @@ def _unit(call: Call, unit: int, arena: TaggedArena, values: bool) -> NDArray[np
         exact = call.body in ELEMENTWISE and index == 0 and where == out
         if overlap and not exact:
             raise CheckFailed(f"arena check: {who} writes over the row of {call.inputs[index].tensor} it reads")
-    data = _compute(call, unit, rows, sums).reshape(-1) if values else None
+    data = _compute(call, unit, rows, sums, network, orders).reshape(-1) if values else None
     arena.write(out, call.output.tensor, out_row, data)
     return data
 
@@ -173,8 +189,12 @@ def _scratch(
     values: bool,
     who: str,
 ) -> Int64s | None:
-    """The mean's int32 sums: kept in the arena from unit to unit."""
+    """The mean's int32 sums: kept in the arena from unit to unit. Other scratch is written before it is read."""
     if call.scratch_offset is None:
+        return None
+    if call.struct != "mbv2_mean":
+        where = arena.inside(call.scratch_offset, call.scratch_bytes, f"the scratch of {call.operator}")
+        arena.write(where, f"the scratch of {call.operator}", unit, None)
         return None
     channels = call.output_shape[2]
     where = arena.inside(call.scratch_offset, 4 * channels, f"the sums of {call.operator}")
@@ -200,11 +220,20 @@ def requantize(value: Int64s, multiplier: Int64s, shift: Int64s) -> Int64s:
     return (high + half - ((high < 0) & (right > 0))) >> right
 
 
-def _compute(call: Call, unit: int, rows: dict[tuple[int, int], NDArray[np.int8]], sums: Int64s | None) -> NDArray[np.int8]:
+def _compute(
+    call: Call,
+    unit: int,
+    rows: dict[tuple[int, int], NDArray[np.int8]],
+    sums: Int64s | None,
+    network: QuantizedNetwork,
+    orders: Orders,
+) -> NDArray[np.int8]:
     a = dict(call.arguments)
+    if call.body in DSP_BODIES and call.struct != "mbv2_add_dsp":
+        return dsp_row(call, unit, rows, network, orders)
     if call.struct == "mbv2_activation":
         return np.clip(rows[0, unit], a["act_min"], a["act_max"]).astype(np.int8)
-    if call.struct == "mbv2_add":
+    if call.struct in ("mbv2_add", "mbv2_add_dsp"):
         parts = [
             requantize(
                 (rows[i, unit].astype(np.int64) - a[f"zero_point_{i}"]) << 20,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mbv2gen.dsp_kernels import DSP
 from mbv2gen.errors import Mbv2genError
 from mbv2gen.kernels import PLAIN, Contract
 
@@ -22,9 +23,9 @@ TARGETS = (
     Target("host", "this machine", PLAIN, None),
     Target("cortex-m0", "ARMv6-M: no SIMD, no hardware division", PLAIN, "microbit"),
     Target("cortex-m3", "ARMv7-M: no SIMD", PLAIN, "mps2-an385"),
-    Target("cortex-m4", "ARMv7E-M with the DSP extension", PLAIN, "mps2-an386"),
-    Target("cortex-m7", "ARMv7E-M with the DSP extension, dual issue", PLAIN, "mps2-an500"),
-    Target("cortex-m33", "ARMv8-M with the DSP extension", PLAIN, "mps2-an505"),
+    Target("cortex-m4", "ARMv7E-M with the DSP extension", DSP + PLAIN, "mps2-an386"),
+    Target("cortex-m7", "ARMv7E-M with the DSP extension, dual issue", DSP + PLAIN, "mps2-an500"),
+    Target("cortex-m33", "ARMv8-M with the DSP extension", DSP + PLAIN, "mps2-an505"),
 )
 
 

@@ -65,5 +65,6 @@ def host_program(folder: Path) -> Path:
     compiler = toolchain.require_host_compiler()
     flags = ("-std=c11", "-O1", "-g", f"-I{KERNELS}", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
     successful(compiler, *flags, *UNDER_ANOTHER_NAME, "-c", TWINS, "-o", "twins.o", where=folder)
-    successful(compiler, *flags, HARNESS / "main.c", HARNESS / "count.c", "twins.o", TWINS, "-o", "harness", where=folder)
+    sources = (HARNESS / "main.c", HARNESS / "count.c", TWINS)
+    successful(compiler, *flags, *sources, "twins.o", "-o", "harness", where=folder)
     return folder / "harness"

@@ -49,16 +49,18 @@ def save_pixels(folder: Path, count: int = 6) -> Path:
     return path
 
 
-def planned(network: QuantizedNetwork, target: str = "cortex-m7") -> Program:
+def planned(network: QuantizedNetwork, target: str, feed: str) -> Program:
     """A program for a quantized network, whatever it came from."""
     core = targets.find(target)
     chosen = candidates.choose(network, candidates.candidates(network, core.family))
-    return program.program(network, plan.plan(network, chosen), core.name)
+    return program.program(network, plan.plan(network, chosen, feed=feed), core.name)
 
 
-def write_network(network: QuantizedNetwork, path: Path) -> OutputFolder:
+def write_network(
+    network: QuantizedNetwork, path: Path, target: str = "cortex-m7", feed: str = "frame"
+) -> OutputFolder:
     """The output folder of a quantized network."""
-    complete = planned(network)
+    complete = planned(network, target, feed)
     files = {file: text.encode() for file, text in csources.render(complete, network.name, "test").items()}
     files[output_folder.NETWORK] = quantized_network_file.dump(network)
     files[output_folder.REPORT] = report.text(report.report(complete))

@@ -46,17 +46,14 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return compiled(folder / "digits.onnx", "--calibration", folder / "calibration.npy", "--emit", "tflite")
 
 
-def test_images(digits: Path) -> tuple[NDArray[np.uint8], NDArray[np.integer]]:
+def labelled_images(digits: Path) -> tuple[NDArray[np.uint8], NDArray[np.integer]]:
     with np.load(digits.parent / "test.npz") as data:
         return data["images"], data["labels"]
 
 
-test_images.__test__ = False  # type: ignore[attr-defined]
-
-
 def float_logits(digits: Path) -> NDArray[np.float64]:
     session = onnxruntime.InferenceSession(str(digits.parent / "digits.onnx"), providers=["CPUExecutionProvider"])
-    x = test_images(digits)[0].transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
+    x = labelled_images(digits)[0].transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255)
     return np.concatenate([session.run(None, {"image": one[None]})[0] for one in x]).astype(np.float64)
 
 
@@ -65,7 +62,7 @@ def int8_logits(digits: Path) -> NDArray[np.float64]:
     interpreter = runtime.Interpreter.from_file(str(digits / "digits.tflite"))
     scale = interpreter.get_output_details(0)["quantization_parameters"]
     outputs = []
-    for picture in test_images(digits)[0]:
+    for picture in labelled_images(digits)[0]:
         interpreter.set_input((picture.astype(np.int32) - 128).astype(np.int8)[None], 0)
         interpreter.invoke()
         outputs.append(interpreter.get_output(0).reshape(-1).astype(np.float64))
@@ -74,7 +71,7 @@ def int8_logits(digits: Path) -> NDArray[np.float64]:
 
 @needs_host_compiler
 def test_figures_are_those_of_onnxruntime_and_tensorflow_lite_micro(digits: Path, capsys: Capture) -> None:
-    labels = test_images(digits)[1]
+    labels = labelled_images(digits)[1]
     wanted, made = float_logits(digits), int8_logits(digits)
     ended = command(capsys, "evaluate", digits, "--images", digits.parent / "test.npz", "--json")
     assert ended.code == 0, ended.err
@@ -105,7 +102,7 @@ def test_the_report_keeps_what_it_held_and_gains_the_accuracy(digits: Path, caps
 @needs_arm_compiler
 @needs_qemu
 def test_c_on_the_board_is_counted_as_equal(digits: Path, tmp_path: Path, capsys: Capture) -> None:
-    np.savez(tmp_path / "few.npz", images=test_images(digits)[0][:4])
+    np.savez(tmp_path / "few.npz", images=labelled_images(digits)[0][:4])
     words = ("evaluate", digits, "--images", tmp_path / "few.npz", "--on", "qemu", "--json")
     found = json.loads(command(capsys, *words).out)
     assert found["c"] == {"on": "qemu", "board": "mps2-an500", "equal": 4}
@@ -122,7 +119,7 @@ def evaluated(capsys: Capture, out: Path, images: object, *options: object) -> d
 
 def test_folders_named_by_numbers_stand_for_those_classes(digits: Path, tmp_path: Path, capsys: Capture) -> None:
     """3 and 7 alone: taken as the first and second folder, none would be right."""
-    images, labels = test_images(digits)
+    images, labels = labelled_images(digits)
     right = float_logits(digits).argmax(axis=1) == labels
     for digit in (3, 7):
         (tmp_path / "pictures" / str(digit)).mkdir(parents=True)
@@ -136,7 +133,7 @@ def test_folders_that_are_not_the_networks_classes_give_no_top1_but_a_reason(
 ) -> None:
     for name in ("three", "seven"):
         (tmp_path / "pictures" / name).mkdir(parents=True)
-        Image.fromarray(test_images(digits)[0][0, :, :, 0]).save(tmp_path / "pictures" / name / "a.png")
+        Image.fromarray(labelled_images(digits)[0][0, :, :, 0]).save(tmp_path / "pictures" / name / "a.png")
     found = evaluated(capsys, digits, tmp_path / "pictures")
     assert found["top1"] == {"float": None, "int8": None, "c": None}
     assert found["note"] == "the pictures have 2 classes, the network 10"
@@ -144,7 +141,7 @@ def test_folders_that_are_not_the_networks_classes_give_no_top1_but_a_reason(
 
 
 def test_labels_beyond_the_classes_give_no_top1_but_a_reason(digits: Path, tmp_path: Path, capsys: Capture) -> None:
-    np.savez(tmp_path / "x.npz", images=test_images(digits)[0][:3], labels=np.array([1, 2, 10]))
+    np.savez(tmp_path / "x.npz", images=labelled_images(digits)[0][:3], labels=np.array([1, 2, 10]))
     assert "from 1 to 10" in str(evaluated(capsys, digits, tmp_path / "x.npz")["note"])
 
 

@@ -235,7 +235,9 @@ def test_the_commands_are_those_of_the_manual() -> None:
 
 
 @pytest.mark.parametrize("words", [("inspect", "absent.onnx"), ("verify", "absent")])
-def test_the_module_run_as_a_program_ends_with_2_and_without_a_traceback(tmp_path: Path, words: tuple[str, ...]) -> None:
+def test_the_module_run_as_a_program_ends_with_2_and_without_a_traceback(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
     result = subprocess.run(
         [sys.executable, "-m", "mbv2gen", *words], cwd=tmp_path, capture_output=True, text=True, check=False
     )
@@ -262,7 +264,9 @@ def test_inspect_counts_what_the_shapes_say(tmp_path: Path, capsys: Capture) -> 
     assert any("4 Clip: fused" in sentence for sentence in found["normalised"])
 
 
-def test_inspect_shows_every_operator_untruncated_and_nothing_where_it_is_quiet(tmp_path: Path, capsys: Capture) -> None:
+def test_inspect_shows_every_operator_untruncated_and_nothing_where_it_is_quiet(
+    tmp_path: Path, capsys: Capture
+) -> None:
     model = save_small_model(tmp_path)
     shown = command(capsys, "inspect", model)
     assert shown.code == 0
@@ -357,12 +361,16 @@ def test_raw_run_gives_what_tensorflow_lite_micro_gives(compiled: Path, tmp_path
     ],
 )
 def test_run_refuses_arrays_that_do_not_fit(
-    compiled: Path, tmp_path: Path, capsys: Capture, *, array: np.ndarray, options: tuple[str, ...], words: tuple[str, ...]
+    compiled: Path,
+    tmp_path: Path,
+    capsys: Capture,
+    *,
+    array: np.ndarray,
+    options: tuple[str, ...],
+    words: tuple[str, ...],
 ) -> None:
     np.save(tmp_path / "x.npy", array, allow_pickle=True)
-    ended = command(
-        capsys, "run", compiled, *options, "--input", tmp_path / "x.npy", "--output", tmp_path / "y.npy"
-    )
+    ended = command(capsys, "run", compiled, *options, "--input", tmp_path / "x.npy", "--output", tmp_path / "y.npy")
     assert_refused(ended, *words)
     assert os.listdir(tmp_path) == ["x.npy"]
 

@@ -38,9 +38,8 @@ void mbv2_conv_stem_s8_dsp(const mbv2_conv_stem_dsp *layer, uint8_t *arena, uint
     for (uint32_t x = 0; x < conv->width; x += 4, out += 4) {
         const uint32_t pixels = conv->width - x < 4 ? conv->width - x : 4;
         const int32_t first = (int32_t)x * 2 - layer->pad_left;
-        /* the bodies read whole words: a group inside has its word before and its word behind inside the row too */
-        if (inside_rows && first * channels >= layer->lead && (first + GROUP_COLUMNS) * channels < layer->in_w * channels) {
-            const int32_t at = first * channels - layer->lead;
+        const int32_t at = first * channels - layer->lead;
+        if (inside_rows && at >= 0 && at + layer->read_bytes <= layer->in_w * channels) {
             layer->im2col(row[0] + at, row[1] + at, row[2] + at, tile);
         } else {
             copy_edge(layer, arena, top, first, edge_row);

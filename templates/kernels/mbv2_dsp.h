@@ -54,7 +54,8 @@ typedef struct mbv2_conv_stem_dsp {
     uint32_t edge;
     mbv2_im2col_body *im2col, *im2col_edge;
     uint16_t in_w, out_h;
-    uint8_t pad_top, pad_left, lead; /* lead: bytes from a word to the first window of a group inside */
+    uint8_t pad_top, pad_left;
+    uint8_t lead, read_bytes; /* from a word to the first window of a group inside; of each row it reads */
     int8_t zero_point;
 } mbv2_conv_stem_dsp;
 

@@ -14,8 +14,8 @@
  *         pixels that fill up the last word are 0 (a pw_* body of that many pixels stores them so). Depthwise bodies
  *         take padding from the byte before the line and from the byte (word) behind it, which must be 0: a pad word
  *         between lines where the width is a multiple of 4, none elsewhere; one word in front of the first.
- * plane   one channel of a 6x6 plane, 36 bytes in words as above in linear order, 8 zero bytes in front of the first
- *         and behind each: 44 bytes a plane. 3x3: a word a row, p0 p2 p1 0: 12 bytes a plane.
+ * plane   one channel of a small plane, its pixels in linear order in words as above. 6x6: 36 bytes, 8 zero bytes in
+ *         front of the first plane and behind each: 44 bytes a plane. 3x3: 12 bytes a plane, the last three unused.
  * NHWC    int8, any alignment unless said.
  *
  * STREAMS are 4-byte aligned little-endian words.
@@ -107,27 +107,30 @@ mbv2_im2col_body mbv2_im2col1_bytes_dsp;
  * reads from the pixel before it), r3: the arguments. The tile gets neighbours as pairs, (c, c+1).
  * dw_rows1       stride 1, padding left and right: reads one byte before, 4 bytes a group and one byte behind
  * dw_rows2       stride 2, padding left: one byte before and 8 bytes a group: up to 4 bytes beyond the line's last word
- * dw_rows2_same  stride 2, padding right: 8 bytes a group and one byte behind
- * Outputs beyond the width are computed from what stands there; nobody reads them. */
+ * dw_rows2_same  stride 2, padding right: 8 bytes a group and one byte behind: up to 5 bytes beyond the last word
+ * _rest2         the same, then two outputs more into the next group: one more word is read; at least one group of four
+ * On the right there is one pixel of padding, and no more where width % 4 is 3. Outputs beyond the last one are
+ * computed from what stands there; nobody reads them. An odd channel count leaves the odd half of its last pair. */
 typedef struct mbv2_dw_rows {
     const void *stream;
     void *tile;            /* of the first group */
     int32_t group_bytes;   /* from group to group: 16 * pairs */
-    int32_t line_step;     /* from the end of what is read of a line (4 or 8 bytes a group) to the next line's begin */
+    int32_t line_step;     /* from the end of the words that are read of a line to the next line's begin */
     const void *stream_end;
-    int32_t span;          /* groups * group_bytes */
+    int32_t span;          /* groups of four * group_bytes */
 } mbv2_dw_rows;
 
 typedef void mbv2_dw_rows_body(const void *row0, const void *row1, const void *row2, const mbv2_dw_rows *arguments);
 
 mbv2_dw_rows_body mbv2_dw_rows1_dsp, mbv2_dw_rows2_dsp, mbv2_dw_rows2_same_dsp;
+mbv2_dw_rows_body mbv2_dw_rows1_rest2_dsp, mbv2_dw_rows2_rest2_dsp, mbv2_dw_rows2_same_rest2_dsp;
 
-/* Depthwise 3x3 on planes, padding 1, all channels. Output goes to groups of the tile `group_bytes` apart.
- * dw_plane6         output rows 2q and 2q+1 for planes + 12 * q: 12 outputs, three groups of four. Reads 8 bytes before
- *                   and 20 bytes from there.
- * dw_plane6s2       6x6 -> 3x3, padding left and above; a group of three outputs for each output row
- * dw_plane6s2_same  the same, padding right and below
- * dw_plane3         3x3, stride 1; a group of three for each row */
+/* Depthwise 3x3 on planes, padding 1, all channels. Outputs go to the tile in linear order, in groups of four that are
+ * `group_bytes` apart.
+ * dw_plane6         output rows 2q and 2q+1 for planes + 12 * q: 12 outputs. Reads 8 bytes before and 20 from there.
+ * dw_plane6s2       6x6 -> 3x3, padding left and above: 9 outputs; reads the 8 zero bytes before the plane
+ * dw_plane6s2_same  the same, padding right and below; reads the 8 zero bytes behind the plane
+ * dw_plane3         3x3, stride 1: 9 outputs */
 typedef void mbv2_dw_plane_body(const void *planes, const void *stream, void *tile, int32_t group_bytes,
                                 const void *stream_end);
 
@@ -144,6 +147,25 @@ void mbv2_fc8_fold_dsp(const void *stream, const void *x, void *out, const void 
  * a multiple of 4 of them and not none, at any address. Exact where all 65,536 pairs of inputs say so, which the
  * compiler checks. */
 void mbv2_add_mla_dsp(void *x0, const void *x1, const int32_t *constants, const void *x0_end);
+
+/* int32 accumulators -> int8, one by one and not none, as the linear bodies do it: exact for any zero point where
+ * |acc| < 2^30 and rs is 1..22. Accumulators and multipliers are 4-byte aligned. */
+typedef struct mbv2_requant {
+    const int32_t *multipliers; /* one an output */
+    const uint8_t *shifts;      /* rs - 1, one an output */
+    int32_t centre;             /* 2 * zero_point + 1: C = centre << (rs - 1) */
+} mbv2_requant;
+
+void mbv2_requant_s8_dsp(const void *accumulators, const mbv2_requant *arguments, void *out, const void *out_end);
+
+/* int32 sums over a plane of uint8 -> their means as uint8 in int16, which fc8_fold reads; an even number, not none.
+ * USAT8(SMMLAR(2 * sum, M, C - (sum < 0)) >> rs): exact for any zero point; C = (1 << (rs - 1)) + (zero_point << rs) of
+ * the uint8 output. Sums and out are 4-byte aligned. */
+typedef struct mbv2_mean_u8 {
+    int32_t multiplier, constant, shift;
+} mbv2_mean_u8;
+
+void mbv2_mean_u8_dsp(const void *sums, const mbv2_mean_u8 *arguments, void *out, const void *out_end);
 
 #ifdef __cplusplus
 }

@@ -52,9 +52,10 @@ void mbv2_tile_to_lines(const mbv2_conv_1x1_dsp *layer, const int16_t *tile, uin
 
 void mbv2_tile_to_nhwc(const mbv2_conv_1x1_dsp *layer, const int16_t *tile, int8_t *out, uint32_t pixels) {
     const int32_t step = layer->out_c;
-    mbv2_pw_body *body = pixels == 4 ? layer->body : layer->body_rest;
-    if (layer->channels) body(layer->stream, tile, out, step, out + layer->channels);
-    if (layer->own_channels) body(layer->own_stream, tile, out + step - 2, step, out + step);
+    if (layer->channels) (pixels == 4 ? layer->body : layer->body_rest)(layer->stream, tile, out, step, out + layer->channels);
+    if (layer->own_channels) {
+        (pixels == 4 ? layer->own_body : layer->own_body_rest)(layer->own_stream, tile, out + step - 2, step, out + step);
+    }
     const mbv2_general *general = &layer->general;
     const uint32_t *record = general->records;
     for (uint32_t i = 0; i < general->count; i++, record += 4 + (general->weights + 3u) / 4u) {

@@ -15,7 +15,8 @@
 #define MBV2_TWIN(body) mbv2_##body##_dsp
 #endif
 
-enum { COMMON_SHIFT = 11, ADD_SHIFT = 21, PAIR_BYTES = 16, PIXEL_BYTES = 4, DW_CHANNEL_BYTES = 36, PLANE6_BYTES = 44 };
+enum { COMMON_SHIFT = 11, ADD_SHIFT = 21, PAIR_BYTES = 16, PIXEL_BYTES = 4 };
+enum { DW_CHANNEL_BYTES = 36, PLANE6_BYTES = 44, PLANE3_BYTES = 12 };
 
 typedef const uint8_t *bytes_in;
 typedef uint8_t *bytes_out;
@@ -312,12 +313,12 @@ static void dw_store(bytes_in channel, uint32_t acc, bytes_out to) {
 static int32_t tile_place(int32_t c) { return c / 2 * PAIR_BYTES + c % 2 * 2; }
 
 static void dw_rows(const void *row0, const void *row1, const void *row2, const mbv2_dw_rows *arguments,
-                    int32_t stride, int32_t left) {
+                    int32_t stride, int32_t left, int32_t rest) {
     bytes_in rows[3] = {(bytes_in)row0, (bytes_in)row1, (bytes_in)row2};
     bytes_in channel = (bytes_in)arguments->stream;
-    const int32_t groups = arguments->span / arguments->group_bytes;
+    const int32_t outputs = 4 * (arguments->span / arguments->group_bytes) + rest;
     for (int32_t c = 0; channel != arguments->stream_end; c++, channel += DW_CHANNEL_BYTES) {
-        for (int32_t x = 0; x < 4 * groups; x++) {
+        for (int32_t x = 0; x < outputs; x++) {
             uint32_t acc = word_at(channel + 32);
             for (int32_t r = 0; r < 3; r++) {
                 for (int32_t k = 0; k < 3; k++) {
@@ -328,24 +329,27 @@ static void dw_rows(const void *row0, const void *row1, const void *row2, const 
                                        x % 4 * PIXEL_BYTES);
         }
         for (int32_t r = 0; r < 3; r++) {
-            rows[r] += 4 * stride * groups + arguments->line_step;
+            rows[r] += (outputs * stride + 3) / 4 * 4 + arguments->line_step;
         }
     }
 }
 
-#define DW_ROWS(name, stride, left)                                                                    \
+#define DW_ROWS(name, stride, left, rest)                                                              \
     void MBV2_TWIN(name)(const void *row0, const void *row1, const void *row2,                         \
                          const mbv2_dw_rows *arguments) {                                              \
-        dw_rows(row0, row1, row2, arguments, stride, left);                                            \
+        dw_rows(row0, row1, row2, arguments, stride, left, rest);                                      \
     }
-DW_ROWS(dw_rows1, 1, 1)
-DW_ROWS(dw_rows2, 2, 1)
-DW_ROWS(dw_rows2_same, 2, 0)
+DW_ROWS(dw_rows1, 1, 1, 0)
+DW_ROWS(dw_rows2, 2, 1, 0)
+DW_ROWS(dw_rows2_same, 2, 0, 0)
+DW_ROWS(dw_rows1_rest2, 1, 1, 2)
+DW_ROWS(dw_rows2_rest2, 2, 1, 2)
+DW_ROWS(dw_rows2_same_rest2, 2, 0, 2)
 
-/* Output (y, x) of a plane of `size` pixels a side, row r at pixel r * pitch. Rows first_row..last_row exist: the 6x6
- * bodies read zeros above and below, so theirs are more than six. */
+/* Output (y, x) of a plane of `size` pixels a side. Rows first_row..last_row exist: the 6x6 bodies read zeros above and
+ * below, so theirs are more than six. */
 typedef struct mbv2_plane {
-    int32_t size, pitch, stride, pad, first_row, last_row;
+    int32_t size, stride, pad, first_row, last_row;
 } mbv2_plane;
 
 static uint32_t plane_sum(bytes_in plane, bytes_in channel, const mbv2_plane *shape, int32_t y, int32_t x) {
@@ -355,38 +359,38 @@ static uint32_t plane_sum(bytes_in plane, bytes_in channel, const mbv2_plane *sh
         for (int32_t k = 0; k < 3; k++) {
             const int32_t column = x * shape->stride - shape->pad + k;
             if (row >= shape->first_row && row <= shape->last_row && column >= 0 && column < shape->size) {
-                acc += (uint32_t)(pixel_at(plane, row * shape->pitch + column) * dw_weight(channel, r, k));
+                acc += (uint32_t)(pixel_at(plane, row * shape->size + column) * dw_weight(channel, r, k));
             }
         }
     }
     return acc;
 }
 
-/* `rows` output rows of `columns`; pixel i of the output is pixel i % group of group i / group. */
+/* `rows` output rows of `columns`; output i is pixel i % 4 of group i / 4. */
 static void dw_planes(const void *planes, const void *stream, void *tile, int32_t group_bytes, const void *stream_end,
-                      const mbv2_plane *shape, int32_t rows, int32_t columns, int32_t group) {
-    const int32_t plane_bytes = shape->size == 6 ? (int32_t)PLANE6_BYTES : 12;
+                      const mbv2_plane *shape, int32_t rows, int32_t columns) {
+    const int32_t plane_bytes = shape->size == 6 ? (int32_t)PLANE6_BYTES : (int32_t)PLANE3_BYTES;
     bytes_in plane = (bytes_in)planes;
     bytes_in channel = (bytes_in)stream;
     for (int32_t c = 0; channel != stream_end; c++, channel += DW_CHANNEL_BYTES, plane += plane_bytes) {
         for (int32_t i = 0; i < rows * columns; i++) {
             dw_store(channel, plane_sum(plane, channel, shape, i / columns, i % columns),
-                     (bytes_out)tile + i / group * group_bytes + tile_place(c) + i % group * PIXEL_BYTES);
+                     (bytes_out)tile + i / 4 * group_bytes + tile_place(c) + i % 4 * PIXEL_BYTES);
         }
     }
 }
 
-#define DW_PLANE(name, shape, rows, columns, group)                                                    \
+#define DW_PLANE(name, shape, rows, columns)                                                           \
     void MBV2_TWIN(name)(const void *planes, const void *stream, void *tile, int32_t group_bytes,      \
                          const void *stream_end) {                                                     \
         static const mbv2_plane plane = shape;                                                         \
-        dw_planes(planes, stream, tile, group_bytes, stream_end, &plane, rows, columns, group);        \
+        dw_planes(planes, stream, tile, group_bytes, stream_end, &plane, rows, columns);               \
     }
 #define PLANE(...) {__VA_ARGS__}
-DW_PLANE(dw_plane6, PLANE(6, 6, 1, 1, -1, 2), 2, 6, 4)
-DW_PLANE(dw_plane6s2, PLANE(6, 6, 2, 1, -1, 5), 3, 3, 3)
-DW_PLANE(dw_plane6s2_same, PLANE(6, 6, 2, 0, 0, 6), 3, 3, 3)
-DW_PLANE(dw_plane3, PLANE(3, 4, 1, 1, 0, 2), 3, 3, 3)
+DW_PLANE(dw_plane6, PLANE(6, 1, 1, -1, 2), 2, 6)
+DW_PLANE(dw_plane6s2, PLANE(6, 2, 1, -1, 5), 3, 3)
+DW_PLANE(dw_plane6s2_same, PLANE(6, 2, 0, 0, 6), 3, 3)
+DW_PLANE(dw_plane3, PLANE(3, 1, 1, 0, 2), 3, 3)
 
 /* ---- vectors --------------------------------------------------------------------------------------------------- */
 
@@ -435,6 +439,26 @@ void MBV2_TWIN(add_mla)(void *x0, const void *x1, const int32_t *constants, cons
         const uint32_t sum = (uint32_t)constants[0] * (uint32_t)signed_byte(*a) +
                              (uint32_t)constants[1] * (uint32_t)signed_byte(*b) + (uint32_t)constants[2];
         *a = (uint8_t)saturated_int8(sum, ADD_SHIFT);
+    }
+}
+
+void MBV2_TWIN(requant_s8)(const void *accumulators, const mbv2_requant *arguments, void *out, const void *out_end) {
+    bytes_out o = (bytes_out)out;
+    bytes_in in = (bytes_in)accumulators;
+    for (uint32_t i = 0; o + i != out_end; i++, in += 4) {
+        const uint32_t acc = (uint32_t)int32_at(in), shift = arguments->shifts[i];
+        const uint32_t constant = ((uint32_t)arguments->centre << shift) - (acc >> 31);
+        const uint32_t v = high_product_rounded(acc << 1, (uint32_t)arguments->multipliers[i], constant);
+        o[i] = (uint8_t)saturated_int8(v, shift + 1);
+    }
+}
+
+void MBV2_TWIN(mean_u8)(const void *sums, const mbv2_mean_u8 *arguments, void *out, const void *out_end) {
+    bytes_in in = (bytes_in)sums;
+    for (bytes_out o = (bytes_out)out; o != out_end; o += 2, in += 4) {
+        const uint32_t sum = (uint32_t)int32_at(in), constant = (uint32_t)arguments->constant - (sum >> 31);
+        const uint32_t v = high_product_rounded(sum << 1, (uint32_t)arguments->multiplier, constant);
+        put_int16(o, saturated_uint8(v, (uint32_t)arguments->shift));
     }
 }
 

@@ -5,6 +5,8 @@
 #ifndef MBV2_TAP_H
 #define MBV2_TAP_H
 
+#include <stddef.h>
+
 #include "mbv2_kernels.h"
 
 #ifdef __cplusplus
@@ -15,15 +17,43 @@ extern "C" {
 /* Supplied by the application: `count` values of row `row` of layer `layer`, from value `first` of the row on. */
 void mbv2_tap(unsigned layer, unsigned row, unsigned first, const int8_t *values, unsigned count);
 
-/* Planar lines [c][line] to NHWC, in chunks of one pixel's channels or less. */
-static inline void mbv2_tap_lines(unsigned layer, unsigned row, const int8_t *lines, unsigned left, unsigned line,
-                                  unsigned w, unsigned c) {
+/* NHWC rows; int8 lines; uint8 lines in words p0 p2 p1 p3; int16 tiles [4 pixels][pair of channels][4][2]. */
+typedef enum mbv2_tap_form { MBV2_TAP_NHWC, MBV2_TAP_LINES, MBV2_TAP_UINT8_LINES, MBV2_TAP_TILE16 } mbv2_tap_form;
+
+typedef struct mbv2_tap_layer {
+    mbv2_rows rows;
+    mbv2_tap_form form;
+    unsigned top, left, line; /* rows of padding above; bytes before a line's first pixel; bytes of a line */
+    unsigned h, w, c;
+    const int16_t *order;     /* channel of each position; NULL: its own */
+} mbv2_tap_layer;
+
+/* Pixel x of the channel at position k of a row. */
+static inline int8_t mbv2_tap_value(const mbv2_tap_layer *tap, const uint8_t *row, unsigned x, unsigned k) {
+    const unsigned even = tap->c + tap->c % 2;
+    const unsigned at = x / 4 * 4 + (x % 4 == 1 ? 2 : x % 4 == 2 ? 1 : x % 4);
+    switch (tap->form) {
+    case MBV2_TAP_LINES: return (int8_t)row[k * tap->line + tap->left + x];
+    case MBV2_TAP_UINT8_LINES: return (int8_t)(row[tap->left + k * tap->line + at] - 128);
+    case MBV2_TAP_TILE16: return (int8_t)(row[(x / 4 * (even / 2) + k / 2) * 16 + x % 4 * 4 + k % 2 * 2] - 128);
+    default: return (int8_t)row[x * tap->c + k];
+    }
+}
+
+static inline void mbv2_tap_row(const mbv2_tap_layer *tap, const uint8_t *arena, unsigned layer, uint32_t unit) {
+    const uint8_t *row = arena + tap->rows.offset + unit % tap->rows.rows * tap->rows.row_bytes;
+    const unsigned canonical = unit - tap->top; /* a row of padding above wraps round */
+    const unsigned positions = tap->order ? tap->c + tap->c % 2 : tap->c;
     int8_t values[64];
-    for (unsigned x = 0; x < w; x++) {
-        for (unsigned k = 0; k < c; k += sizeof values) {
-            unsigned count = c - k < sizeof values ? c - k : (unsigned)sizeof values;
-            for (unsigned i = 0; i < count; i++) values[i] = lines[(k + i) * line + left + x];
-            mbv2_tap(layer, row, x * c + k, values, count);
+    if (canonical >= tap->h) return;
+    for (unsigned x = 0; x < tap->w; x++) {
+        for (unsigned first = 0; first < tap->c; first += (unsigned)sizeof values) {
+            const unsigned count = tap->c - first < sizeof values ? tap->c - first : (unsigned)sizeof values;
+            for (unsigned k = 0; k < positions; k++) {
+                const unsigned channel = tap->order ? (unsigned)tap->order[k] : k; /* -1, nothing, is large */
+                if (channel - first < count) values[channel - first] = mbv2_tap_value(tap, row, x, k);
+            }
+            mbv2_tap(layer, canonical, x * tap->c + first, values, count);
         }
     }
 }

@@ -21,8 +21,10 @@
     X(im2col1_lead0, 6, 12, 1) X(im2col1_lead1, 6, 12, 1) X(im2col1_lead2, 6, 12, 1)                   \
     X(im2col1_lead3, 6, 12, 1) X(im2col1_bytes, 6, 9, 0)
 
-/* X(name, stride) */
-#define DW_ROWS(X) X(dw_rows1, 1) X(dw_rows2, 2) X(dw_rows2_same, 2)
+/* X(name, stride, outputs behind the groups) */
+#define DW_ROWS(X)                                                \
+    X(dw_rows1, 1, 0) X(dw_rows2, 2, 0) X(dw_rows2_same, 2, 0)    \
+    X(dw_rows1_rest2, 1, 2) X(dw_rows2_rest2, 2, 2) X(dw_rows2_same_rest2, 2, 2)
 
 /* X(name, bytes a plane, groups of outputs) */
 #define DW_PLANES(X) X(dw_plane6, 44, 3) X(dw_plane6s2, 44, 3) X(dw_plane6s2_same, 44, 3) X(dw_plane3, 12, 3)
@@ -38,6 +40,8 @@ IM2COL(DECLARE_IM2COL)
 DW_ROWS(DECLARE_DW_ROWS)
 DW_PLANES(DECLARE_DW_PLANES)
 void twin_fc8_fold(const void *stream, const void *x, void *out, const void *out_end);
+void twin_requant_s8(const void *accumulators, const mbv2_requant *arguments, void *out, const void *out_end);
+void twin_mean_u8(const void *sums, const mbv2_mean_u8 *arguments, void *out, const void *out_end);
 void twin_add_mla(void *x0, const void *x1, const int32_t *constants, const void *x0_end);
 
 #endif

@@ -96,7 +96,7 @@ static void count_im2col(const char *name, mbv2_im2col_body *body, uint32_t inpu
 }
 
 static void count_dw_rows(const char *name, mbv2_dw_rows_body *body, uint32_t channels, uint32_t groups,
-                          uint32_t stride) {
+                          uint32_t stride, uint32_t rest) {
     uint32_t counts[3];
     for (int i = 0; i < 3; i++) {
         noise_everywhere();
@@ -106,7 +106,7 @@ static void count_dw_rows(const char *name, mbv2_dw_rows_body *body, uint32_t ch
         const uint32_t slot = channels * (4u * stride * groups + 4u);
         counts[i] = MEASURED(body(LINES, LINES + slot, LINES + 2u * slot, &arguments));
     }
-    report(name, channels, 1, 4u * groups, counts);
+    report(name, channels, 1, 4u * groups + rest, counts);
 }
 
 static void count_dw_plane(const char *name, mbv2_dw_plane_body *body, uint32_t channels, uint32_t outputs) {
@@ -137,6 +137,19 @@ static void count_vectors(void) {
         counts[i] = MEASURED(mbv2_add_mla_dsp(OUT, LINES, constants, OUT + 4608));
     }
     report("add_mla", 4608, 1, 1, counts);
+    static uint8_t shifts[1000];
+    const mbv2_requant requant = {(const int32_t *)stream, shifts, 21};
+    const mbv2_mean_u8 mean = {0x50000000, 1024, 5};
+    for (int i = 0; i < 3; i++) {
+        noise_everywhere();
+        counts[i] = MEASURED(mbv2_requant_s8_dsp(line_memory, &requant, OUT, OUT + 1000));
+    }
+    report("requant_s8", 1, 1000, 1, counts);
+    for (int i = 0; i < 3; i++) {
+        noise_everywhere();
+        counts[i] = MEASURED(mbv2_mean_u8_dsp(line_memory, &mean, OUT, OUT + 2560));
+    }
+    report("mean_u8", 1, 1280, 1, counts);
 }
 
 void count_all(void) {
@@ -177,11 +190,14 @@ void count_all(void) {
     count_im2col("im2col1_lead0", mbv2_im2col1_lead0_dsp, 9);
     count_im2col("im2col1_lead3", mbv2_im2col1_lead3_dsp, 9);
     count_im2col("im2col1_bytes", mbv2_im2col1_bytes_dsp, 9);
-    count_dw_rows("dw_rows1", mbv2_dw_rows1_dsp, 16, 12, 1);
-    count_dw_rows("dw_rows1", mbv2_dw_rows1_dsp, 48, 6, 1);
-    count_dw_rows("dw_rows1", mbv2_dw_rows1_dsp, 96, 3, 1);
-    count_dw_rows("dw_rows2", mbv2_dw_rows2_dsp, 48, 6, 2);
-    count_dw_rows("dw_rows2_same", mbv2_dw_rows2_same_dsp, 48, 6, 2);
+    count_dw_rows("dw_rows1", mbv2_dw_rows1_dsp, 16, 12, 1, 0);
+    count_dw_rows("dw_rows1", mbv2_dw_rows1_dsp, 48, 6, 1, 0);
+    count_dw_rows("dw_rows1", mbv2_dw_rows1_dsp, 96, 3, 1, 0);
+    count_dw_rows("dw_rows2", mbv2_dw_rows2_dsp, 48, 6, 2, 0);
+    count_dw_rows("dw_rows2_same", mbv2_dw_rows2_same_dsp, 48, 6, 2, 0);
+    count_dw_rows("dw_rows1_rest2", mbv2_dw_rows1_rest2_dsp, 96, 4, 1, 2);
+    count_dw_rows("dw_rows2_rest2", mbv2_dw_rows2_rest2_dsp, 96, 1, 2, 2);
+    count_dw_rows("dw_rows2_same_rest2", mbv2_dw_rows2_same_rest2_dsp, 96, 1, 2, 2);
     count_dw_plane("dw_plane6", mbv2_dw_plane6_dsp, 144, 12);
     count_dw_plane("dw_plane6s2", mbv2_dw_plane6s2_dsp, 192, 9);
     count_dw_plane("dw_plane6s2_same", mbv2_dw_plane6s2_same_dsp, 192, 9);

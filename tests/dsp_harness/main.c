@@ -4,11 +4,14 @@
  * first world, its twin in the second. Regions must come out equal, and no other byte may have changed: so results
  * depend on nothing but the regions (weights of 0 hide what they multiply), and nothing is written outside them.
  *
- *     main compare ROUNDS SEED | main count          (count: instructions of representative shapes, on a board)
+ *     main compare ROUNDS SEED      compare bodies and twins
+ *     main interrupt ROUNDS SEED    the same while interrupts come at random moments (on a board)
+ *     main count                    instructions of representative shapes (on a board)
  */
 #include <string.h>
 
 #include "bodies.h"
+#include "interrupts.h"
 #include "output.h"
 #include "random_streams.h"
 
@@ -105,15 +108,15 @@ static void make_tile(uint32_t offset, uint32_t bytes) {
 
 static void compare_pointwise(const char *name, mbv2_pw_body *body, mbv2_pw_body *twin, uint32_t pixels, int packed,
                               int kind) {
-    const uint32_t pairs = 4u * (1u + random_below(5)) + (kind == 'T' ? 2u : 0u) - (kind == 'T' ? 4u * random_below(2) : 0u);
+    const uint32_t turns = 1u + random_below(5), pairs = kind == 'T' ? 4u * turns - 2u : 4u * turns;
     const uint32_t channels = 2u * (1u + random_below(4));
-    const uint32_t step = kind == 'L' ? channels + random_below(4) : 4u * (1u + random_below(3));
-    const uint32_t bytes = kind == 'L' ? (pixels - 1u) * step + channels : kind == 'S' ? 4u * channels : channels * step;
+    const uint32_t step = kind == 'L' ? channels + random_below(4) : kind == 'S' ? 4u : 4u * (1u + random_below(3));
+    const uint32_t bytes = kind == 'L' ? (pixels - 1u) * step + channels : channels * step;
     new_world();
     const uint32_t stream = place(words, random_pointwise(words, channels, pairs, packed));
     const uint32_t tile = allocate(16u * pairs, 0);
     const uint32_t out = allocate(bytes, kind == 'L' ? random_below(8) : 4u * random_below(2));
-    const uint32_t end = out + (kind == 'L' ? channels : kind == 'S' ? 4u * channels : channels * step);
+    const uint32_t end = out + (kind == 'L' ? channels : channels * step);
     make_tile(tile, 16u * pairs);
     close_world();
     body(at(0, stream), at(0, tile), at(0, out), (int32_t)step, at(0, end));
@@ -126,7 +129,8 @@ static void compare_expand(const char *name, mbv2_expand_body *body, mbv2_expand
     const uint32_t channels = multiple * (1u + random_below(9));
     const uint32_t step = channels + multiple * random_below(2), pairs = (channels + 1u) / 2u;
     new_world();
-    const uint32_t x = allocate((pixels - 1u) * step + 2u * pairs, multiple == 4 ? 4u * random_below(2) : random_below(8));
+    const uint32_t lead = multiple == 4 ? 4u * random_below(2) : random_below(8);
+    const uint32_t x = allocate((pixels - 1u) * step + 2u * pairs, lead);
     const uint32_t tile = allocate(16u * pairs, 0);
     close_world();
     body(at(0, x), (int32_t)step, at(0, tile), at(0, tile + 16u * pairs));
@@ -148,9 +152,10 @@ static void compare_im2col(const char *name, mbv2_im2col_body *body, mbv2_im2col
     check(name);
 }
 
-static void compare_dw_rows(const char *name, mbv2_dw_rows_body *body, mbv2_dw_rows_body *twin, uint32_t stride) {
+static void compare_dw_rows(const char *name, mbv2_dw_rows_body *body, mbv2_dw_rows_body *twin, uint32_t stride,
+                            uint32_t rest) {
     const uint32_t channels = 1u + random_below(6), groups = 1u + random_below(4);
-    const uint32_t read = 4u * stride * groups, gap = 4u * random_below(3);
+    const uint32_t read = 4u * stride * groups + (rest ? 4u : 0u), gap = 4u * random_below(3);
     const uint32_t group_bytes = 16u * ((channels + 1u) / 2u) + 16u * random_below(2);
     uint32_t row[3];
     new_world();
@@ -158,7 +163,7 @@ static void compare_dw_rows(const char *name, mbv2_dw_rows_body *body, mbv2_dw_r
     for (int r = 0; r < 3; r++) { /* a byte before the first line, one behind what is read of the last */
         row[r] = allocate(channels * (read + gap) - gap + 2u, 3) + 1u;
     }
-    const uint32_t tile = allocate(groups * group_bytes, 0);
+    const uint32_t tile = allocate((groups + (rest ? 1u : 0u)) * group_bytes, 0);
     close_world();
     for (unsigned w = 0; w < 2; w++) {
         const mbv2_dw_rows arguments = {at(w, stream), at(w, tile), (int32_t)group_bytes, (int32_t)gap,
@@ -177,7 +182,8 @@ static void compare_dw_plane(const char *name, mbv2_dw_plane_body *body, mbv2_dw
     const uint32_t tile = allocate(groups * group_bytes, 0);
     close_world();
     for (unsigned w = 0; w < 2; w++) {
-        (w ? twin : body)(at(w, planes), at(w, stream), at(w, tile), (int32_t)group_bytes, at(w, stream + 36u * channels));
+        const void *end = at(w, stream + 36u * channels);
+        (w ? twin : body)(at(w, planes), at(w, stream), at(w, tile), (int32_t)group_bytes, end);
     }
     check(name);
 }
@@ -206,7 +212,8 @@ static void compare_dense(void) {
 
 static void compare_add(void) {
     const uint32_t count = 4u * (1u + random_below(12));
-    const int32_t constants[3] = {(int32_t)random_word() >> random_below(12), (int32_t)random_word() >> random_below(12),
+    const int32_t constants[3] = {(int32_t)random_word() >> random_below(12),
+                                  (int32_t)random_word() >> random_below(12),
                                   (int32_t)random_word() >> random_below(6)};
     new_world();
     const uint32_t a = allocate(count, random_below(8)), b = allocate(count, random_below(8));
@@ -216,13 +223,45 @@ static void compare_add(void) {
     check("add_mla");
 }
 
+static void compare_requantization(void) {
+    const uint32_t count = 1u + random_below(40);
+    for (uint32_t k = 0; k < count; k++) {
+        words[k] = random_multiplier();
+    }
+    new_world();
+    const uint32_t multipliers = place(words, words + count), shifts = allocate(count, random_below(4));
+    const uint32_t acc = allocate(4u * count, 0), out = allocate(count, random_below(8));
+    for (uint32_t k = 0; k < count; k++) {
+        worlds[0].bytes[shifts + k] = worlds[1].bytes[shifts + k] = (uint8_t)random_below(22);
+    }
+    const int32_t centre = 2 * ((int32_t)random_below(256) - 128) + 1;
+    close_world();
+    for (unsigned w = 0; w < 2; w++) {
+        const mbv2_requant arguments = {at(w, multipliers), at(w, shifts), centre};
+        (w ? twin_requant_s8 : mbv2_requant_s8_dsp)(at(w, acc), &arguments, at(w, out), at(w, out + count));
+    }
+    check("requant_s8");
+}
+
+static void compare_mean(void) {
+    const uint32_t count = 2u * (1u + random_below(20));
+    const int32_t shift = (int32_t)random_below(22);
+    const mbv2_mean_u8 arguments = {(int32_t)random_multiplier(), (int32_t)random_constant(), shift};
+    new_world();
+    const uint32_t sums = allocate(4u * count, 4u * random_below(2)), out = allocate(2u * count, 4u * random_below(2));
+    close_world();
+    mbv2_mean_u8_dsp(at(0, sums), &arguments, at(0, out), at(0, out + 2u * count));
+    twin_mean_u8(at(1, sums), &arguments, at(1, out), at(1, out + 2u * count));
+    check("mean_u8");
+}
+
 static void compare_all(void) {
 #define RUN_POINTWISE(name, n, packed, kind) \
     compare_pointwise(#name, mbv2_##name##_dsp, twin_##name, n, packed, kind);
 #define RUN_EXPAND(name, n, multiple) compare_expand(#name, mbv2_##name##_dsp, twin_##name, n, multiple);
 #define RUN_IM2COL(name, pairs, bytes, aligned) \
     compare_im2col(#name, mbv2_##name##_dsp, twin_##name, pairs, bytes, aligned);
-#define RUN_DW_ROWS(name, stride) compare_dw_rows(#name, mbv2_##name##_dsp, twin_##name, stride);
+#define RUN_DW_ROWS(name, stride, rest) compare_dw_rows(#name, mbv2_##name##_dsp, twin_##name, stride, rest);
 #define RUN_DW_PLANES(name, bytes, groups) compare_dw_plane(#name, mbv2_##name##_dsp, twin_##name, bytes, groups);
     POINTWISE(RUN_POINTWISE)
     EXPAND(RUN_EXPAND)
@@ -231,6 +270,8 @@ static void compare_all(void) {
     DW_PLANES(RUN_DW_PLANES)
     compare_dense();
     compare_add();
+    compare_requantization();
+    compare_mean();
 }
 
 static uint32_t number(const char *text) {
@@ -251,9 +292,17 @@ int main(int argc, char **argv) {
     if (argc != 4) {
         return 2;
     }
+    const int interrupted = strcmp(argv[1], "interrupt") == 0;
+    if (interrupted) {
+        start_interrupts();
+    }
     random_state = number(argv[3]) | 1u;
     for (uint32_t round = number(argv[2]); round != 0; round--) {
         compare_all();
+    }
+    if (interrupted && interrupts < 1000) {
+        put_text("too few interrupts\n");
+        return 1;
     }
     put_text(failures ? "bodies and twins differ\n" : "bodies and twins agree\n");
     return failures != 0;

@@ -1,0 +1,106 @@
+"""The contracts of the ``dsp`` family (Cortex-M4, M7, M33).
+
+NHWC int8 at cuts; expand writes uint8 lines, depthwise turns lines into int16 tiles, project turns tiles into NHWC.
+Where a layer's numbers do not suit the fast bodies as a whole, the contract does not apply and the plain kernel of
+the same operator stands in; single channels are the packer's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from mbv2gen.dsp_packing import refuses_depthwise, refuses_linear, refuses_relu
+from mbv2gen.dsp_ranges import Layer, Ranges, layer
+from mbv2gen.dsp_requantization import solve_add
+from mbv2gen.kernels import Contract, per_input, per_mac
+from mbv2gen.layouts import RowNHWC, Tile16, UInt8Lines, even
+from mbv2gen.quantized_network import QAdd, QConv2D, QDepthwiseConv2D, QFullyConnected, QOperator, QuantizedNetwork
+
+TILE_PAIR_BYTES = 16
+STEM_PAIRS = {1: 6, 3: 14}  # input channels -> pairs of window values in a tile
+STEM_EDGE_BYTES = {1: 3 * 12, 3: 3 * 28}
+NARROW = 16  # input channels below which a weight a byte is faster than two a halfword
+
+
+def tile_pairs(channels: int) -> int:
+    """Pairs of channels in a tile, filled up to the bodies' turn of four."""
+    return -(-even(channels) // 2 // 4) * 4
+
+
+def takes_stem(operator: QOperator, network: QuantizedNetwork, known: Ranges) -> bool:
+    """3x3 windows at stride 2 over one or three channels, with ReLU at zero point -128."""
+    if not isinstance(operator, QConv2D):
+        return False
+    w = operator.window
+    fits = (w.kernel_h, w.kernel_w, w.stride_h, w.stride_w) == (3, 3, 2, 2) and w.pad_top <= 2 and w.pad_left <= 2
+    channels = network.shape(operator.inputs[0])[2]
+    return fits and channels in STEM_PAIRS and refuses_relu(layer(network, operator, known)) is None
+
+
+def takes_relu(operator: QOperator, network: QuantizedNetwork, known: Ranges) -> bool:
+    """A pointwise convolution with ReLU at zero point -128."""
+    assert isinstance(operator, QConv2D)
+    return refuses_relu(layer(network, operator, known)) is None
+
+
+def takes_linear(operator: QOperator, network: QuantizedNetwork, known: Ranges) -> bool:
+    """A pointwise convolution with a range of -128..127 and at least two outputs."""
+    assert isinstance(operator, QConv2D)
+    parts = linear_parts(layer(network, operator, known))
+    return len(operator.bias) > 1 and all(refuses_linear(part) is None for part in parts)
+
+
+def linear_parts(rows: Layer) -> tuple[Layer, ...]:
+    """The bodies write channels in pairs: of an odd number the even part, and the last two once more."""
+    n = len(rows.bias)
+    return (rows,) if n % 2 == 0 else (_part(rows, range(n - 1)), _part(rows, (n - 2, n - 1)))
+
+
+def _part(rows: Layer, channels: Sequence[int]) -> Layer:
+    at = np.array(channels, np.int64)
+    return replace(
+        rows, weights=rows.weights[at], bias=rows.bias[at], multiplier=rows.multiplier[at], shift=rows.shift[at]
+    )
+
+
+def takes_depthwise(operator: QOperator, network: QuantizedNetwork, known: Ranges) -> bool:
+    """3x3 with ReLU before and behind; stride 1 with a column of padding, or stride 2 with at most one."""
+    assert isinstance(operator, QDepthwiseConv2D)
+    w = operator.window
+    sides = (w.stride_w, w.pad_left) in ((1, 1), (2, 0), (2, 1))
+    if (w.kernel_h, w.kernel_w) != (3, 3) or w.stride_h != w.stride_w or not sides:
+        return False
+    return refuses_depthwise(layer(network, operator, known)) is None
+
+
+def takes_add(operator: QOperator, network: QuantizedNetwork, known: Ranges) -> bool:
+    """Two multiplications a value are exact for all 65,536 pairs."""
+    assert isinstance(operator, QAdd)
+    return (operator.act_min, operator.act_max) == (-128, 127) and solve_add(network, operator) is not None
+
+
+def _tile_bytes(operator: QOperator, network: QuantizedNetwork) -> int:
+    return TILE_PAIR_BYTES * tile_pairs(network.shape(operator.inputs[0])[2])
+
+
+def stem_tile_bytes(channels: int) -> int:
+    """The stem's tile, as its bodies read it: 4 n + 2 pairs."""
+    return TILE_PAIR_BYTES * (-(-(STEM_PAIRS[channels] - 2) // 4) * 4 + 2)
+
+
+def _stem_bytes(operator: QOperator, network: QuantizedNetwork) -> int:
+    channels = network.shape(operator.inputs[0])[2]
+    return stem_tile_bytes(channels) + -(-STEM_EDGE_BYTES[channels] // 8) * 8
+
+
+DSP: tuple[Contract, ...] = (
+    Contract("conv_stem_s8_dsp", "conv", RowNHWC, UInt8Lines, per_mac(1.2, 1), takes_stem, _stem_bytes),
+    Contract("conv_1x1_lines_s8_dsp", "pointwise", RowNHWC, UInt8Lines, per_mac(0.9, 4), takes_relu, _tile_bytes),
+    Contract("conv_1x1_tile_s8_dsp", "pointwise", Tile16, RowNHWC, per_mac(0.8, 6), takes_linear),
+    Contract("conv_1x1_s8_dsp", "pointwise", RowNHWC, RowNHWC, per_mac(0.9, 7), takes_linear, _tile_bytes),
+    Contract("depthwise_conv_s8_dsp", "depthwise", UInt8Lines, Tile16, per_mac(1.8, 0), takes_depthwise),
+    Contract("add_s8_dsp", "add", RowNHWC, RowNHWC, per_input(7), takes_add, in_place=True),
+)

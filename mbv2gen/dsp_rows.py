@@ -1,0 +1,64 @@
+"""What a unit of a dsp kernel reads and makes, for the program interpreter: rows in the kernels' layouts and orders,
+values from the canonical network (that the streams say the same is dsp_check's to prove)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mbv2gen import int8_reference
+from mbv2gen.layouts import Order, UInt8Lines
+from mbv2gen.program import Call
+from mbv2gen.quantized_network import QConv2D, QDepthwiseConv2D, QuantizedNetwork
+
+Rows = dict[tuple[int, int], NDArray[np.int8]]
+
+
+def dsp_rows_read(call: Call, unit: int) -> list[tuple[int, int | None]]:
+    """(input, row) pairs that a unit reads; row None is padding that stands nowhere."""
+    top = call.output.layout.pad_top if isinstance(call.output.layout, UInt8Lines) else 0
+    row = unit - top
+    if not 0 <= row < call.output_shape[0]:
+        return []
+    if call.body == "depthwise_conv_s8_dsp":
+        fields = dict(call.work.fields)
+        stride = fields["stride_h"]
+        assert isinstance(stride, int)
+        return [(0, row * stride + k) for k in range(3)]
+    if call.body == "conv_stem_s8_dsp":
+        pad = dict(call.work.fields)["pad_top"]
+        assert isinstance(pad, int)
+        rows = range(2 * row - pad, 2 * row - pad + 3)
+        return [(0, r if 0 <= r < call.input_shape[0] else None) for r in rows]
+    return [(0, row)]
+
+
+def dsp_row(
+    call: Call, unit: int, rows: Rows, network: QuantizedNetwork, orders: dict[str, Order | None]
+) -> NDArray[np.int8]:
+    """int8 [row_bytes] of the row that the unit makes."""
+    layout = call.output.layout
+    top = layout.pad_top if isinstance(layout, UInt8Lines) else 0
+    row = unit - top
+    if not 0 <= row < call.output_shape[0]:
+        return np.zeros(layout.row_bytes(call.output_shape), np.int8)
+    operator = network.operators[call.layer]
+    assert isinstance(operator, QConv2D | QDepthwiseConv2D)
+    source = call.inputs[0].layout
+    h, w, c = call.input_shape
+    zero_point = network.tensor(operator.inputs[0]).zero_point
+    first = source.pad_top if isinstance(source, UInt8Lines) else 0
+    plane = np.full((h, w, c), zero_point, np.int8)
+    for (_, at), data in rows.items():
+        if 0 <= at - first < h:
+            plane[at - first] = source.decode(data, call.input_shape, orders.get(call.inputs[0].tensor))
+    window = operator.window
+    low = row * window.stride_h - window.pad_top  # only the rows that were read may matter
+    inside = slice(max(0, low), min(h, low + window.kernel_h))
+    strip = np.full((window.kernel_h, w, c), zero_point, np.int8)
+    strip[inside.start - low : inside.stop - low] = plane[inside]
+    one_row = replace(operator, window=replace(window, pad_top=0, pad_bottom=0))
+    result = int8_reference.evaluate_operator(network, one_row, [strip[np.newaxis]])[0, 0]
+    return layout.encode(result, call.output_shape, call.work.order)

@@ -1,0 +1,103 @@
+"""Networks for the tests of the ``dsp`` family, and what a caller of the packers does with each of their layers."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import dsp_emulation
+import numpy as np
+import pytest
+from conftest import SHARED_DATA
+from random_networks import random_network, single_layer_networks
+
+from mbv2gen import compiler, dsp_check, dsp_fully_connected, dsp_packing, dsp_ranges
+from mbv2gen.dsp_streams import position_pairs
+from mbv2gen.dsp_tiles import STEM3_PAIRS, byte_pairs, expand_pairs
+from mbv2gen.quantized_network import QConv2D, QDepthwiseConv2D, QFullyConnected, QuantizedNetwork
+
+TRAINED = {
+    "flowers_w035_r96": "models/flowers_w035_r96.onnx",
+    "st_flowers_w035_r128": "models_found/st_flowers_w035_r128.onnx",
+}
+WEIGHTED = (QConv2D, QDepthwiseConv2D, QFullyConnected)
+
+
+@cache
+def trained(name: str) -> QuantizedNetwork:
+    """A really trained network, quantized with a few pictures."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("needs the shared test data (../shared/data), absent here")
+    pictures = np.load(SHARED_DATA / "images" / "flowers96_test_calib.npz")["x_calib"][:40:10]
+    with tempfile.TemporaryDirectory() as folder:
+        np.savez(Path(folder) / "few.npz", images=pictures)
+        options = compiler.Options(calibration=str(Path(folder) / "few.npz"), mean="127.5", std="127.5")
+        model = SHARED_DATA / TRAINED[name]
+        return compiler.quantize(model, compiler.read_network(model), options)[0]
+
+
+def random_networks(count: int) -> Iterator[QuantizedNetwork]:
+    for seed in range(count):
+        yield random_network(np.random.default_rng(seed), name=f"random{seed}")
+
+
+def edges() -> list[QuantizedNetwork]:
+    return single_layer_networks()
+
+
+def weighted(network: QuantizedNetwork) -> list:
+    return [operator for operator in network.operators if isinstance(operator, WEIGHTED)]
+
+
+def pairs_of(layer: dsp_ranges.Layer, rng: np.random.Generator):
+    """A tile's order for the columns of ``layer``: one of the bodies' own, or neighbours in any order of columns."""
+    k = layer.weights.shape[1]
+    if k == 27:
+        return STEM3_PAIRS
+    if k % 4 == 0 and rng.integers(2):
+        return expand_pairs(k)
+    return position_pairs(rng.permutation(k)) if rng.integers(2) else byte_pairs(k)
+
+
+def packings(network, operator, ranges, rng) -> Iterator[tuple[object, object, object]]:
+    """(packed, run(x), check()) for every form of body that takes ``operator``, each with choices drawn at random."""
+    layer = dsp_ranges.layer(network, operator, ranges)
+    n, k = layer.weights.shape
+    if isinstance(operator, QDepthwiseConv2D):
+        if dsp_packing.refuses_depthwise(layer) is None:
+            order = [*rng.permutation(n), *([-1] if n % 2 else [])]
+            for solver, shift in ((True, 11), (True, 9), (False, 11)):
+                p = dsp_packing.pack_depthwise(layer, order, solver=solver, common_shift=shift)
+                yield (
+                    p,
+                    lambda x, p=p: dsp_emulation.run_depthwise(layer, p, x),
+                    lambda p=p: dsp_check.check_depthwise(network, operator, ranges, p),
+                )
+        return
+    pairs = pairs_of(layer, rng)
+    if dsp_packing.refuses_relu(layer) is None:
+        for unpacked, solver, shift, head in ((False, True, 11, 2), (k < 16, True, 9, 4), (k < 16, False, 11, 4)):
+            p = dsp_packing.pack_relu(layer, pairs, unpacked=unpacked, solver=solver, common_shift=shift, head=head)
+            yield (
+                p,
+                lambda x, p=p: dsp_emulation.run_relu(layer, p, x),
+                lambda p=p: dsp_check.check_relu(network, operator, ranges, p),
+            )
+    if dsp_packing.refuses_linear(layer) is None:
+        for offset in (0, 128):
+            p = dsp_packing.pack_linear(layer, pairs, offset=offset)
+            yield (
+                p,
+                lambda x, p=p, offset=offset: dsp_emulation.run_linear(layer, p, x, offset),
+                lambda p=p, offset=offset: dsp_check.check_linear(network, operator, ranges, p, offset=offset),
+            )
+    columns = rng.permutation(k)
+    if isinstance(operator, QFullyConnected) and dsp_fully_connected.refuses_fully_connected(layer, columns) is None:
+        p = dsp_fully_connected.pack_fully_connected(layer, columns)
+        yield (
+            p,
+            lambda x, p=p: dsp_emulation.run_fully_connected(layer, p, x),
+            lambda p=p: dsp_check.check_fully_connected(network, operator, ranges, p),
+        )

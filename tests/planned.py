@@ -1,0 +1,49 @@
+"""From a quantized network to its plan and program with the plain kernels, in every way of feeding and fusing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mbv2gen import candidates, int8_reference, program_interpreter
+from mbv2gen.kernels import PLAIN, Candidate
+from mbv2gen.plan import Plan, plan
+from mbv2gen.program import Call, Program, program
+from mbv2gen.quantized_network import QuantizedNetwork
+
+MODES: dict[str, dict[str, Any]] = {
+    "frame": {},
+    "rows": {"feed": "rows"},
+    "keep_input": {"keep_input": True},
+    "layer_by_layer": {"fuse": False},
+    "rows_layer_by_layer": {"feed": "rows", "fuse": False},
+}
+
+
+def chosen(network: QuantizedNetwork) -> tuple[Candidate, ...]:
+    return candidates.choose(network, candidates.candidates(network, PLAIN))
+
+
+def planned(network: QuantizedNetwork, mode: str) -> tuple[Plan, Program]:
+    made = plan(network, chosen(network), **MODES[mode])
+    return made, program(network, made, "host")
+
+
+def rows_that_differ(complete: Program, x: NDArray[np.int8]) -> list[str]:
+    """Runs ``complete`` on int8 [h][w][c] and names every row of every layer that is not the reference's, or missing."""
+    network = complete.network
+    wanted = int8_reference.run(network, x[None])
+    missing = {(call.operator, row) for call in complete.calls for row in range(call.output_shape[0])}
+    different = []
+
+    def tap(call: Call, row: int, values: NDArray[np.int8]) -> None:
+        missing.discard((call.operator, row))
+        if not np.array_equal(values, wanted[network.operators[call.layer].outputs[0]][0, row]):
+            different.append(f"{call.operator} row {row}")
+
+    output = program_interpreter.run(complete, x, tap)
+    if not np.array_equal(output, int8_reference.run_outputs(network, x[None])[0]):
+        different.append("the output")
+    return different + [f"{operator} row {row} missing" for operator, row in sorted(missing)]

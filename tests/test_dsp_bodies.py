@@ -1,0 +1,191 @@
+"""The dsp bodies: assembly that gcc and clang take, equal to its C twins on the emulated cores, byte for byte."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from dsp_programs import KERNELS, STRICT, TWINS, board_program, host_program, run, run_on_board, successful
+
+from mbv2gen import boards, toolchain
+from mbv2gen.dsp_assembly import CORES
+from mbv2gen.dsp_bodies import BODIES, render
+
+BOARDS = {"cortex-m4": "mps2-an386", "cortex-m7": "mps2-an500", "cortex-m33": "mps2-an505"}
+EACH_CORE = pytest.mark.parametrize("core", CORES)
+
+needs_arm_compiler = pytest.mark.skipif(toolchain.find_arm_compiler() is None, reason=toolchain.ARM_HELP)
+needs_qemu = pytest.mark.skipif(toolchain.find_qemu() is None, reason=toolchain.QEMU_HELP)
+needs_host_compiler = pytest.mark.skipif(toolchain.find_host_compiler() is None, reason=toolchain.HOST_HELP)
+
+
+@pytest.fixture(scope="module", params=CORES)
+def harness(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[boards.Board, Path]:
+    """(board, program) for each core."""
+    board = boards.load(BOARDS[request.param])
+    return board, board_program(board, tmp_path_factory.mktemp(board.name))
+
+
+def counts(report: str) -> dict[tuple[str, int, int, int], int]:
+    """{(body, inputs, outputs, pixels): instructions} of the harness's count."""
+    rows = [line.split() for line in report.splitlines()]
+    return {(name, int(a), int(b), int(c)): int(count) for name, a, b, c, count in rows}
+
+
+@needs_arm_compiler
+@needs_qemu
+@pytest.mark.parametrize("seed", ["1", "20261"])
+def test_bodies_and_twins_write_the_same_bytes_and_nothing_else(harness: tuple[boards.Board, Path], seed: str) -> None:
+    result = run_on_board(*harness, "compare", "60", seed)
+    assert (result.returncode, result.stderr) == (0, "bodies and twins agree\n")
+
+
+@needs_arm_compiler
+@needs_qemu
+def test_interrupts_at_random_moments_change_nothing(harness: tuple[boards.Board, Path]) -> None:
+    """At least a thousand of them, each overwriting the caller-saved registers, the flags and 256 bytes of stack."""
+    result = run_on_board(*harness, "interrupt", "60", "5")
+    assert (result.returncode, result.stderr) == (0, "bodies and twins agree\n")
+
+
+@needs_arm_compiler
+@needs_qemu
+def test_instruction_counts_do_not_depend_on_data_and_reach_what_the_design_says(
+    harness: tuple[boards.Board, Path],
+) -> None:
+    result = run_on_board(*harness, "count")
+    assert result.returncode == 0
+    assert "VARIES" not in result.stderr
+    measured = counts(result.stderr)
+
+    def per_mac(body: str, inputs: int, outputs: int, pixels: int) -> float:
+        return measured[body, inputs, outputs, pixels] / (inputs * outputs * pixels)
+
+    assert per_mac("pw_relu4", 16, 96, 4) < 1.12
+    assert per_mac("pw_relu4", 24, 144, 4) < 1.01
+    assert per_mac("pw_relu4_x", 8, 48, 4) < 1.40
+    assert per_mac("pw_lin4", 48, 8, 4) < 0.97
+    assert per_mac("pw_lin4", 144, 24, 4) < 0.84
+    assert per_mac("pw_gap4", 112, 1280, 4) < 0.84
+    assert per_mac("fc8_fold", 1280, 512, 1) < 0.98
+    assert per_mac("dw_rows1", 16, 1, 48) / 9 < 1.71
+    assert per_mac("dw_rows1_rest2", 96, 1, 18) / 9 < 1.80
+    assert per_mac("dw_rows2_rest2", 96, 1, 6) / 9 < 2.16
+    assert per_mac("dw_plane3", 336, 1, 9) / 9 < 1.17
+    assert per_mac("requant_s8", 1, 1000, 1) < 12.1
+    assert per_mac("add_mla", 4608, 1, 1) < 6.6
+
+
+@needs_host_compiler
+def test_twins_have_no_undefined_behaviour_on_random_streams(tmp_path: Path) -> None:
+    assert successful(host_program(tmp_path), "compare", "40", "7") == "bodies and twins agree\n"
+
+
+@needs_arm_compiler
+@needs_qemu
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [("asr #11", "asr #12"), ("ssat r2, #8", "ssat r2, #7"), ("str r6, [r10, r11]", "str r6, [r10, #4]")],
+)
+def test_the_comparison_notices_a_changed_body(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, right: str, wrong: str
+) -> None:
+    """A wrong shift, a wrong clamp, a store in a wrong place."""
+    board = boards.load("mps2-an500")
+    text = render(board.core, BODIES)
+    assert right in text
+    monkeypatch.setattr("dsp_programs.render", lambda core, bodies: text.replace(right, wrong))
+    result = run_on_board(board, board_program(board, tmp_path), "compare", "20", "3")
+    assert result.returncode == 1
+    assert "FAIL" in result.stderr
+
+
+@needs_arm_compiler
+@EACH_CORE
+@pytest.mark.parametrize("compiler", ["arm-none-eabi-gcc", "clang"])
+def test_every_assembler_takes_the_bodies(core: str, compiler: str, tmp_path: Path) -> None:
+    if shutil.which(compiler) is None:
+        pytest.skip(f"{compiler} is not installed")
+    (tmp_path / "bodies.S").write_text(render(core, BODIES))
+    target = ["--target=arm-none-eabi"] if compiler == "clang" else []
+    options = ["-Wall", "-Wextra", "-Werror", f"-mcpu={core}", "-mthumb"]
+    successful(compiler, *target, *options, "-c", "bodies.S", "-o", "bodies.o", where=tmp_path)
+
+
+@needs_arm_compiler
+@pytest.mark.parametrize("core", ["cortex-m0", "cortex-m3", "cortex-m33+nodsp"])
+def test_a_core_without_the_extension_is_refused(core: str, tmp_path: Path) -> None:
+    (tmp_path / "bodies.S").write_text(render("cortex-m4", BODIES[:1]))
+    result = run(toolchain.require_arm_compiler(), f"-mcpu={core}", "-mthumb", "-c", "bodies.S", where=tmp_path)
+    assert result.returncode != 0
+    assert "needs a core with the DSP extension" in result.stderr
+
+
+@needs_host_compiler
+def test_the_assembly_is_empty_on_the_host(tmp_path: Path) -> None:
+    (tmp_path / "bodies.S").write_text(render("cortex-m7", BODIES))
+    successful(toolchain.require_host_compiler(), "-c", "bodies.S", where=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("compiler", "options"),
+    [
+        ("gcc", ["-std=c11"]),
+        ("clang", ["-std=c11"]),
+        ("g++", ["-std=c++20", "-x", "c++"]),
+        ("clang++", ["-std=c++20", "-x", "c++"]),
+        ("arm-none-eabi-gcc", ["-std=c11", "-mcpu=cortex-m7", "-mthumb"]),
+        ("arm-none-eabi-gcc", ["-std=c11", "-mcpu=cortex-m0", "-mthumb"]),
+    ],
+    ids=["gcc", "clang", "g++", "clang++", "cortex-m7", "cortex-m0"],
+)
+def test_twins_compile_without_a_warning(compiler: str, options: list[str], tmp_path: Path) -> None:
+    if shutil.which(compiler) is None:
+        pytest.skip(f"{compiler} is not installed")
+    successful(compiler, *options, *STRICT, "-O2", "-c", TWINS, "-o", tmp_path / "twins.o")
+
+
+def test_only_the_bodies_asked_for_are_rendered() -> None:
+    chosen = ("mbv2_pw_lin4_dsp", "mbv2_dw_rows1_dsp")
+    assert re.findall(r"\.global (\w+)", render("cortex-m7", chosen)) == list(chosen)
+
+
+@EACH_CORE
+def test_all_schedules_hold_the_same_instructions(core: str) -> None:
+    def instructions(text: str) -> list[str]:
+        return sorted(re.sub(r"r10|r11", "r", line) for line in text.splitlines() if line.startswith("  "))
+
+    assert instructions(render(core, BODIES)) == instructions(render("cortex-m4", BODIES).replace("cortex-m4", core))
+
+
+def test_every_body_is_declared_and_has_a_twin_of_its_name() -> None:
+    header = (KERNELS / "mbv2_dsp_bodies.h").read_text()
+    assert set(re.findall(r"mbv2_\w+_dsp\b", header)) == set(BODIES)
+
+
+@needs_host_compiler
+def test_twins_define_every_body(tmp_path: Path) -> None:
+    successful(toolchain.require_host_compiler(), "-c", TWINS, "-o", tmp_path / "twins.o")
+    defined = successful("nm", "--defined-only", "-g", tmp_path / "twins.o")
+    assert {line.split()[-1] for line in defined.splitlines()} == set(BODIES)
+
+
+@EACH_CORE
+def test_a_body_keeps_what_the_procedure_call_standard_says(core: str) -> None:
+    """It saves r4-r11 before it writes them, restores as many registers and as much stack, and calls nothing."""
+    for name in BODIES:
+        text = render(core, [name])
+        pushed, popped = re.findall(r"push \{(.*), lr\}", text), re.findall(r"pop \{(.*), pc\}", text)
+        assert pushed == popped
+        assert len(pushed) == 1
+        assert re.findall(r"sub sp, #(\d+)", text) == re.findall(r"add sp, #(\d+)", text)
+        assert not re.search(r"^\s+(bl|blx|bx|svc)\b", text, re.MULTILINE)
+
+
+def test_a_name_or_core_outside_the_family_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no such body"):
+        render("cortex-m7", ["mbv2_nothing_dsp"])
+    with pytest.raises(ValueError, match="no schedule"):
+        render("cortex-m3", BODIES)
