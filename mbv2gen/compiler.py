@@ -75,13 +75,7 @@ def compile_model(model: Path, options: Options, progress: Progress | None = Non
     quantized, warnings = quantize(model, network, options, progress)
     bounds.check(quantized)
 
-    target = targets.find(options.target)
-    chosen = candidates.choose(quantized, candidates.candidates(quantized, target.family))
-    planned = plan.plan(quantized, chosen, feed=options.feed, keep_input=options.keep_input)
-    complete = program.program(quantized, planned, target.name)
-    program_interpreter.check_arena(complete)
-    packing_check.check_packing(complete)
-
+    complete = plan_program(quantized, options)
     sources = csources.render(complete, network.name, command_line(model, network.name, options))
     files = {file: text.encode() for file, text in sources.items()}
     files[output_folder.NETWORK] = quantized_network_file.dump(quantized)
@@ -89,6 +83,17 @@ def compile_model(model: Path, options: Options, progress: Progress | None = Non
     if "tflite" in options.emit:
         files[f"{network.name}.tflite"] = tflite_file.emit(quantized)
     return Compiled(network, quantized, complete, files, warnings)
+
+
+def plan_program(quantized: QuantizedNetwork, options: Options) -> program.Program:
+    """QuantizedNetwork -> Candidates -> Plan -> Program, checked."""
+    target = targets.find(options.target)
+    chosen = candidates.choose(quantized, candidates.candidates(quantized, target.family))
+    planned = plan.plan(quantized, chosen, feed=options.feed, keep_input=options.keep_input)
+    complete = program.program(quantized, planned, target.name)
+    program_interpreter.check_arena(complete)
+    packing_check.check_packing(complete)
+    return complete
 
 
 def quantize(

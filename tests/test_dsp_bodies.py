@@ -103,6 +103,19 @@ def test_the_comparison_notices_a_changed_body(
 
 
 @needs_arm_compiler
+@needs_qemu
+def test_the_interrupts_notice_values_kept_below_the_stack_pointer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board = boards.load("mps2-an500")
+    text = re.sub(r"(strd|ldrd) r1, r12, \[sp\]", r"\1 r1, r12, [sp, #-8]", render(board.core, BODIES))
+    monkeypatch.setattr("dsp_programs.render", lambda core, bodies: text)
+    program = board_program(board, tmp_path)
+    assert run_on_board(board, program, "compare", "20", "3").returncode == 0
+    assert run_on_board(board, program, "interrupt", "60", "3").returncode != 0
+
+
+@needs_arm_compiler
 @EACH_CORE
 @pytest.mark.parametrize("compiler", ["arm-none-eabi-gcc", "clang"])
 def test_every_assembler_takes_the_bodies(core: str, compiler: str, tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def test_zero_points_and_windows_that_the_bodies_cannot_take_are_refused_with_th
     b = NetworkBuilder(rng)
     b.depthwise(b.input((5, 5, 4), -128), "y", Window(5, 5), RELU6, zero_point=-128)
     assert "not 3x3" in str(dsp_packing.refuses_depthwise(only_layer(b.network("dw", "y"))))
-    large = only_layer(relu_network(rng, 8, 4, clamp=NONE, multiplier=3.0, bias=0))
+    large = only_layer(relu_network(rng, 8, 3, clamp=NONE, multiplier=3.0, bias=0))
     assert "right shifts" in str(dsp_fully_connected.refuses_fully_connected(large, range(8)))
     assert "right shifts" in str(dsp_packing.refuses_linear(large))
     assert dsp_packing.refuses_linear(only_layer(relu_network(rng, 8, 1))) is not None
@@ -178,7 +178,9 @@ def test_a_fully_connected_layer_folds_as_often_as_the_worst_input_needs(k: int,
     b = NetworkBuilder(rng)
     weights = np.full((9, k), 127)
     weights[3] = -127
-    b.fully_connected(b.input((1, 1, k), -128), "y", 9, weights=weights, bias=rng.integers(-1000, 1000, 9), scale=1.0)
+    b.fully_connected(
+        b.input((1, 1, k), -128), "y", 9, weights=weights, bias=rng.integers(-1000, 1000, 9), multiplier=1e-4
+    )
     network = b.network("fc", "y")
     packed = dsp_fully_connected.pack_fully_connected(only_layer(network), rng.permutation(k))
     assert len(packed.folds) == folds
