@@ -7,10 +7,12 @@
  * OUTPUTS  as many outputs, NN_OUTPUT_BYTES each
  * RESULTS  text, all numbers in hexadecimal, '-' for what this build cannot tell:
  *              network arena A input I output O layers L
- *              run N status S guard G full F stack B instructions K    G = bytes changed outside the arena,
-                                                                      F = 1 where the stack was used to its end
+ *              run N status S guard G full F stack B instructions K touched T
+                                                                      G = bytes changed outside the arena,
+                                                                      F = 1 where the stack was used to its end,
+                                                                      T = the arena up to its last changed byte
  *              layer N K                                          profile build: one a layer, N = L for the rest
- *              end N                                              N = number of runs
+ *              end N stack W                       N = number of runs, W = stack of the whole program, main included
  * TAPS     records of four little-endian words (layer, row, first, count) and `count` values; after each run one of
  *          (TAP_END, run, 0, 0)
  *
@@ -24,6 +26,7 @@
 #define GUARD_BYTES 64u
 #define LINE_BYTES 128u
 #define TAP_END 0xFFFFFFFFu
+#define APART __attribute__((noinline)) /* its line of text is not on the stack while the network runs */
 
 _Static_assert(GUARD_BYTES % NN_ARENA_ALIGN == 0, "the front guard would spoil the arena's alignment");
 
@@ -129,8 +132,21 @@ static uint32_t broken_guards(uint32_t run) {
     return broken;
 }
 
+/* Bytes of the arena up to the last that the run has changed; one written with its own noise does not show. */
+static uint32_t touched_arena(uint32_t run) {
+    uint32_t state = seed(run);
+    uint32_t touched = 0;
+    for (uint32_t i = 0; i < 2 * GUARD_BYTES; i++) {
+        (void)noise(&state);
+    }
+    for (uint32_t i = 0; i < NN_ARENA_BYTES; i++) {
+        touched = memory.arena[i] != noise(&state) ? i + 1 : touched;
+    }
+    return touched;
+}
+
 /* One result line, and in a profile build one a layer. 0, or -1 where the file cannot be written. */
-static int write_result(int file, uint32_t run, int status, uint32_t broken, const measurement *taken) {
+APART static int write_result(int file, uint32_t run, int status, uint32_t broken, const measurement *taken) {
     line text = {.length = 0};
     add_number(&text, "run ", run);
     add_number(&text, " status ", (uint32_t)status);
@@ -138,6 +154,7 @@ static int write_result(int file, uint32_t run, int status, uint32_t broken, con
     add_number(&text, " full ", taken->stack_full ? 1u : 0u);
     add_if_known(&text, " stack ", taken->has_stack, taken->stack_bytes);
     add_if_known(&text, " instructions ", taken->has_instructions, taken->instructions);
+    add_number(&text, " touched ", touched_arena(run));
     int failed = write_line(file, &text);
     for (unsigned layer = 0; taken->has_layers && layer <= NN_LAYERS; layer++) {
         text.length = 0;
@@ -148,12 +165,21 @@ static int write_result(int file, uint32_t run, int status, uint32_t broken, con
     return failed;
 }
 
-static int write_head(int file) {
+APART static int write_head(int file) {
     line text = {.length = 0};
     add_number(&text, "network arena ", NN_ARENA_BYTES);
     add_number(&text, " input ", NN_INPUT_BYTES);
     add_number(&text, " output ", NN_OUTPUT_BYTES);
     add_number(&text, " layers ", NN_LAYERS);
+    return write_line(file, &text);
+}
+
+APART static int write_end(int file, uint32_t runs) {
+    line text = {.length = 0};
+    uint32_t stack_bytes = 0;
+    const bool has_stack = measure_whole_stack(&stack_bytes);
+    add_number(&text, "end ", runs);
+    add_if_known(&text, " stack ", has_stack, stack_bytes);
     return write_line(file, &text);
 }
 
@@ -238,6 +264,7 @@ int main(int argc, char **argv) {
     if (argc < 4) {
         return fail("usage: PROGRAM INPUTS OUTPUTS RESULTS [TAPS]");
     }
+    measure_start();
     const int input_file = port_open_to_read(argv[1]);
     const int output_file = port_open_to_write(argv[2]);
     const int result_file = port_open_to_write(argv[3]);
@@ -250,7 +277,6 @@ int main(int argc, char **argv) {
         return fail("the tap file cannot be opened");
     }
 #endif
-    measure_start();
     if (NN_init(&context, memory.arena, sizeof memory.arena) != 0) {
         return fail("the network refuses its arena");
     }
@@ -260,9 +286,7 @@ int main(int argc, char **argv) {
     if (wrong != NULL) {
         return fail(wrong);
     }
-    line text = {.length = 0};
-    add_number(&text, "end ", runs);
-    int failed = write_line(result_file, &text);
+    int failed = write_end(result_file, runs);
     failed |= port_close(input_file) | port_close(output_file) | port_close(result_file);
 #ifdef MBV2_TAP
     failed |= port_close(tap_file);

@@ -16,11 +16,14 @@ typedef struct measurement {
     uint64_t instructions; /* from NAME_run's first instruction to its return, both counted */
 } measurement;
 
-/* Starts the timer and learns what measuring itself costs. Call it once, first. */
+/* Starts the timer, paints the stack and learns what measuring itself costs. Call it once, first. */
 void measure_start(void);
 
 /* NAME_run's status; fills in what this machine and this build can tell. */
 int measure_inference(NN_ctx *ctx, measurement *result);
+
+/* The stack's deepest use from reset until now, by everything; false where this machine cannot tell. */
+bool measure_whole_stack(uint32_t *bytes);
 
 /* Instructions of one layer in the last run, in a profile build; layer NN_LAYERS is what belongs to none. */
 uint32_t measure_layer(unsigned layer);

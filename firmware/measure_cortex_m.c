@@ -10,7 +10,9 @@
 
 #define PAINT 0xA5C35A3Cu
 
-extern uint32_t stack_limit[];
+extern uint32_t stack_limit[], stack_top[];
+
+static const uint32_t *deepest = stack_top; /* the lowest word used so far */
 
 #if defined(MBV2_TAP) /* the hook has a stack and instructions of its own */
 #define COUNTED 0
@@ -43,9 +45,34 @@ typedef struct timing {
     int status;
 } timing;
 
+/* The paint below `deepest` that is gone was used since it was painted. */
+static void remember_depth(void) {
+    const volatile uint32_t *p = stack_limit;
+    while (p < deepest && *p == PAINT) {
+        p++;
+    }
+    deepest = (const uint32_t *)p;
+}
+
+bool measure_whole_stack(uint32_t *bytes) {
+    remember_depth();
+    *bytes = (uint32_t)((uintptr_t)stack_top - (uintptr_t)deepest);
+    return true;
+}
+
+/* Paints all that lies below its own frame: what was used before, in main's caller, lies above. */
+__attribute__((noipa)) static void paint_stack(void) {
+    uint32_t *sp;
+    __asm volatile("mov %0, sp" : "=r"(sp));
+    for (volatile uint32_t *p = stack_limit; p < sp; p++) {
+        *p = PAINT;
+    }
+}
+
 /* Calls `run` between two readings of the timer, on a painted stack. Nothing here moves sp between the painting and
  * the end of the call (AAPCS: no argument on the stack), so sp now is sp at the call. */
 __attribute__((noipa)) static void timed(int (*run)(NN_ctx *), NN_ctx *ctx, timing *result) {
+    remember_depth();
     uint32_t *sp;
     __asm volatile("mov %0, sp" : "=r"(sp));
     for (volatile uint32_t *p = stack_limit; p < sp; p++) {
@@ -92,6 +119,7 @@ static void profile_start(void) {
 }
 
 void measure_start(void) {
+    paint_stack();
     timer_start();
     hook_cost = 0;
     profile_start();
@@ -123,6 +151,7 @@ __attribute__((naked, noinline)) static int nothing(NN_ctx *ctx) {
 #endif
 
 void measure_start(void) {
+    paint_stack();
     timer_start();
 #if COUNTED
     timing taken;

@@ -8,6 +8,11 @@ int measure_inference(NN_ctx *ctx, measurement *result) {
     return NN_run(ctx);
 }
 
+bool measure_whole_stack(uint32_t *bytes) {
+    (void)bytes;
+    return false;
+}
+
 uint32_t measure_layer(unsigned layer) {
     (void)layer;
     return 0;

@@ -94,7 +94,8 @@ def compile_(model: Path, target: str | None, folder: Path, board: str | None, *
     out.document({"output": str(folder), "name": written.name, "warnings": compiled.warnings, "report": report})
     program = compiled.program
     out.line(f"{folder}: {len(compiled.files)} files, network '{written.name}' for {program.target}")
-    out.line(f"RAM    {program.arena_bytes:,} B arena, {'a ring of input rows' if program.is_fed else 'the input'} included")
+    held = "a ring of input rows" if program.is_fed else "the input"
+    out.line(f"RAM    {program.arena_bytes:,} B arena, {held} included")
     out.line(f"flash  {program.weights_bytes:,} B of weights, {program.parameters_bytes:,} B of parameters, and code")
     out.line(f"work   {compiled.network.macs:,} MAC in {len(program.calls)} layers, {len(program.segments)} segments")
 

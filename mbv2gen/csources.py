@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mbv2gen import __version__, dsp_bodies, resources
 from mbv2gen.fields import Symbol, TableName, Value
-from mbv2gen.layouts import Order, PlanarLines, Tile16, UInt8Lines
+from mbv2gen.layouts import Order, PlanarLines, Sums, Tile16, UInt8Lines, Vector
 from mbv2gen.identifiers import comment
 from mbv2gen.plan import Buffer
 from mbv2gen.program import Call, Program
@@ -178,6 +178,10 @@ def _tap(call: Call) -> TapView:
         return TapView(call.layer, call.output, "MBV2_TAP_UINT8_LINES", layout.pad_top, layout.LEAD, line, h, w, c, call.work.order)
     if isinstance(layout, Tile16):
         return TapView(call.layer, call.output, "MBV2_TAP_TILE16", 0, 0, 0, h, w, c, call.work.order)
+    if isinstance(layout, Sums):  # of this tensor no row ever exists
+        return TapView(call.layer, call.output, "MBV2_TAP_NHWC", 0, 0, 0, 0, w, c, None)
+    if isinstance(layout, Vector):
+        return TapView(call.layer, call.output, "MBV2_TAP_NHWC", 0, 0, 0, h, w, c, call.work.order)
     return TapView(call.layer, call.output, "MBV2_TAP_NHWC", 0, 0, 0, h, w, c, None)
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from mbv2gen.dsp_kernels import DSP, NARROW, linear_parts, stem_tile_bytes
-from mbv2gen.dsp_packing import PackedLinear, PackedRelu, pack_depthwise, pack_linear, pack_relu
+from mbv2gen.dsp_fully_connected import pack_fully_connected
+from mbv2gen.dsp_kernels import DSP, NARROW, stem_tile_bytes
+from mbv2gen.dsp_packing import PackedRelu, pack_depthwise, pack_linear, pack_relu
 from mbv2gen.dsp_ranges import Layer, layer, ranges
 from mbv2gen.dsp_requantization import solve_add
 from mbv2gen.dsp_streams import General, Stream, position_pairs
@@ -20,7 +21,15 @@ from mbv2gen.layouts import Order, UInt8Lines, even
 from mbv2gen.packing import Table
 from mbv2gen.plain_calls import plain_work, rows_field
 from mbv2gen.plan import Buffer
-from mbv2gen.quantized_network import QAdd, QConv2D, QDepthwiseConv2D, QOperator, QuantizedNetwork
+from mbv2gen.quantized_network import (
+    QAdd,
+    QConv2D,
+    QDepthwiseConv2D,
+    QFullyConnected,
+    QMean,
+    QOperator,
+    QuantizedNetwork,
+)
 from mbv2gen.work import Work
 
 DSP_BODIES = frozenset(contract.body for contract in DSP)
@@ -39,28 +48,35 @@ class DspPacker:
         self, operator: QOperator, body: str, inputs: tuple[Buffer, ...], output: Buffer, scratch: int | None
     ) -> Work:
         """The work of a dsp kernel; ``scratch`` is the offset of its room in the arena."""
+        rows: Fields = (("input", rows_field(inputs[0])), ("output", rows_field(output)))
         if isinstance(operator, QAdd):
             return self._add(operator, inputs, output)
-        assert isinstance(operator, QConv2D | QDepthwiseConv2D)
-        rows = layer(self._network, operator, self._known)
+        if isinstance(operator, QMean):
+            return self._mean(operator, rows)
+        assert isinstance(operator, QConv2D | QDepthwiseConv2D | QFullyConnected)
+        canonical = layer(self._network, operator, self._known)
+        if isinstance(operator, QFullyConnected):
+            return self._fully_connected(operator, canonical, rows, scratch or 0)
         if isinstance(operator, QDepthwiseConv2D):
-            return self._depthwise(operator, rows, inputs[0], output)
+            return self._depthwise(operator, canonical, rows)
         if body == "conv_stem_s8_dsp":
-            return self._stem(operator, rows, inputs[0], output, scratch or 0)
-        if body == "conv_1x1_lines_s8_dsp":
-            return self._expand(operator, rows, inputs[0], output, scratch or 0)
-        return self._linear(operator, rows, inputs[0], output, scratch)
+            return self._stem(operator, canonical, inputs[0], output, scratch or 0)
+        if body in ("conv_1x1_lines_s8_dsp", "conv_1x1_sums_s8_dsp"):
+            return self._relu(operator, body, canonical, inputs[0], output, scratch or 0)
+        return self._linear(operator, canonical, rows, scratch)
 
-    def _expand(self, operator: QConv2D, rows: Layer, source: Buffer, output: Buffer, scratch: int) -> Work:
-        h, w, c = self._network.shape(operator.inputs[0])
-        narrow = c < NARROW and c % 4 == 0
+    def _relu(
+        self, operator: QConv2D, body: str, rows: Layer, source: Buffer, output: Buffer, scratch: int
+    ) -> Work:
+        """A pointwise convolution to lines or to pool sums."""
+        c = self._network.shape(operator.inputs[0])[2]
+        lines = body == "conv_1x1_lines_s8_dsp"
+        narrow = lines and c < NARROW and c % 4 == 0
         form = "tile_s" if narrow else "tile" if c % 4 == 0 else "bytes"
-        packed = pack_relu(
-            rows, expand_pairs(c) if c % 4 == 0 else byte_pairs(c), unpacked=narrow, solver=self._solver
-        )
+        pairs = expand_pairs(c) if c % 4 == 0 else byte_pairs(c)
+        packed = pack_relu(rows, pairs, unpacked=narrow, solver=self._solver)
         self._orders[operator.outputs[0]] = packed.order
-        kind = "relu"
-        fields = self._relu_fields(operator, packed, kind, source, output, scratch, form, (h, w, c))
+        fields = self._relu_fields(operator, packed, "relu" if lines else "gap", source, output, scratch, form)
         return _relu_work("mbv2_conv_1x1_dsp", fields, packed)
 
     def _relu_fields(
@@ -72,15 +88,14 @@ class DspPacker:
         output: Buffer,
         scratch: int,
         form: str | None,
-        shape: tuple[int, int, int],
     ) -> Fields:
-        """A mbv2_conv_1x1_dsp that writes lines."""
-        assert isinstance(output.layout, UInt8Lines)
+        """A mbv2_conv_1x1_dsp whose output is in the packer's order."""
+        in_h, _, in_c = self._network.shape(operator.inputs[0])
         _, width, out_c = self._network.shape(operator.outputs[0])
-        suffix = "_x" if packed.unpacked else ""
         bodies: list[Value] = []
-        for stream, own in ((packed.common, ""), (packed.own, "sh" if packed.unpacked else "_sh")):
-            bodies += _group_bodies(f"pw_{kind}", suffix + own, width) if stream.channels else [NULL, NULL]
+        for stream, own in ((packed.common, ""), (packed.own, "_sh")):
+            suffix = ("_x" + own[1:] if own else "_x") if packed.unpacked else own
+            bodies += _group_bodies(f"pw_{kind}", suffix, width) if stream.channels else [NULL, NULL]
         return (
             ("input", rows_field(source)),
             ("output", rows_field(output)),
@@ -92,16 +107,16 @@ class DspPacker:
             ("channels", packed.common.channels),
             ("own_channels", packed.own.channels),
             ("general", self._general(operator, packed.general, 2 * len(packed.pairs))),
-            ("in_h", shape[0]),
-            ("in_c", shape[2]),
+            ("in_h", in_h),
+            ("in_c", in_c),
             ("width", width),
             ("out_c", out_c),
-            ("expand_pairs", even(shape[2]) // 2),
-            ("line_top", output.layout.pad_top),
+            ("expand_pairs", even(in_c) // 2),
+            ("line_top", output.layout.pad_top if isinstance(output.layout, UInt8Lines) else 0),
         )
 
     def _stem(self, operator: QConv2D, rows: Layer, source: Buffer, output: Buffer, scratch: int) -> Work:
-        h, w, c = self._network.shape(operator.inputs[0])
+        _, w, c = self._network.shape(operator.inputs[0])
         packed = pack_relu(rows, STEM3_PAIRS if c == 3 else STEM1_PAIRS, head=2, solver=self._solver)
         self._orders[operator.outputs[0]] = packed.order
         window = operator.window
@@ -109,7 +124,7 @@ class DspPacker:
         aligned = source.row_bytes % 4 == 0 and (c == 1 or lead in (0, 1))
         inside = f"mbv2_im2col{c}_" + (f"lead{lead}_dsp" if aligned else "bytes_dsp")
         fields: Fields = (
-            ("conv", self._relu_fields(operator, packed, "stem", source, output, scratch, None, (h, w, c))),
+            ("conv", self._relu_fields(operator, packed, "stem", source, output, scratch, None)),
             ("edge", scratch + stem_tile_bytes(c)),
             ("im2col", Symbol(inside)),
             ("im2col_edge", Symbol(f"mbv2_im2col{c}_lead0_dsp")),
@@ -123,51 +138,48 @@ class DspPacker:
         )
         return _relu_work("mbv2_conv_stem_dsp", fields, packed)
 
-    def _linear(
-        self, operator: QConv2D, rows: Layer, source: Buffer, output: Buffer, scratch: int | None
-    ) -> Work:
+    def _linear(self, operator: QConv2D, rows: Layer, buffers: Fields, scratch: int | None) -> Work:
+        """A pointwise convolution to NHWC, from tiles where the input has an order, else from NHWC."""
         h, w, c = self._network.shape(operator.inputs[0])
-        out_c = len(operator.bias)
         order = self._orders.get(operator.inputs[0])
         form = None if order is not None else "tile" if c % 4 == 0 else "bytes"
         pairs: Pairs = position_pairs(order) if order is not None else expand_pairs(c) if c % 4 == 0 else byte_pairs(c)
-        offset = 128 if order is not None else 0
-        parts = [pack_linear(part, pairs, offset=offset) for part in linear_parts(rows)]
-        main, last = parts[0], parts[1] if len(parts) > 1 else None
-        general = _joined(main, last, out_c)
-        bodies = [_group_bodies("pw_lin", "_x" if p.unpacked else "", w) if p else [NULL, NULL] for p in (main, last)]
-        own = last.stream if last else Stream(b"", 0)
+        packed = pack_linear(rows, pairs, offset=0 if order is None else 128)
+        bodies: list[Value] = []
+        for stream in (packed.stream, packed.rest):
+            suffix = "_x" if packed.unpacked else ""
+            bodies += _group_bodies("pw_lin", suffix, w) if stream.channels else [NULL, NULL]
+        weights = 2 * len(packed.pairs)
         fields: Fields = (
-            ("input", rows_field(source)),
-            ("output", rows_field(output)),
+            *buffers,
             ("tile", scratch or 0),
             *_named(("expand", "expand_rest"), _group_bodies(f"expand_{form}", "", w) if form else [NULL, NULL]),
-            *_named(("body", "body_rest", "own_body", "own_body_rest"), bodies[0] + bodies[1]),
-            ("stream", _table("stream", main.stream)),
-            ("own_stream", _table("own_stream", own)),
-            ("channels", main.stream.channels),
-            ("own_channels", own.channels),
-            ("general", self._general(operator, general, 2 * len(main.pairs))),
+            *_named(("body", "body_rest", "own_body", "own_body_rest"), bodies),
+            ("stream", _table("stream", packed.stream)),
+            ("own_stream", _table("own_stream", packed.rest)),
+            ("channels", packed.stream.channels),
+            ("own_channels", packed.rest.channels),
+            ("general", self._general(operator, packed.general, weights)),
             ("in_h", h),
             ("in_c", c),
             ("width", w),
-            ("out_c", out_c),
+            ("out_c", len(operator.bias)),
             ("expand_pairs", even(c) // 2),
             ("line_top", 0),
         )
-        weights = 2 * len(main.pairs)
-        tables = _tables(("stream", main.stream, weights), ("own_stream", own, weights), ("general", general, weights))
-        names = tuple(sorted({v.name for _, v in fields if isinstance(v, Symbol) and v != NULL}))
-        return Work("mbv2_conv_1x1_dsp", fields, (), tables, None, names, _statistics(main.statistics))
+        tables = _tables(
+            ("stream", packed.stream, weights), ("own_stream", packed.rest, weights), ("general", packed.general, weights)
+        )
+        statistics = _statistics(packed.statistics)
+        return Work("mbv2_conv_1x1_dsp", fields, (), tables, None, _symbols(fields), statistics, packed)
 
-    def _depthwise(self, operator: QDepthwiseConv2D, rows: Layer, source: Buffer, output: Buffer) -> Work:
+    def _depthwise(self, operator: QDepthwiseConv2D, rows: Layer, buffers: Fields) -> Work:
         packed = pack_depthwise(rows, self._orders[operator.inputs[0]], solver=self._solver)
         self._orders[operator.outputs[0]] = packed.order
         w = operator.window
         body = "dw_rows1" if w.stride_w == 1 else "dw_rows2" if w.pad_left else "dw_rows2_same"
         fields: Fields = (
-            ("input", rows_field(source)),
-            ("output", rows_field(output)),
+            *buffers,
             ("body", Symbol(f"mbv2_{body}_dsp")),
             ("stream", _table("stream", packed.stream)),
             ("general", self._general(operator, packed.general, 9)),
@@ -179,8 +191,51 @@ class DspPacker:
             ("pad_left", w.pad_left),
         )
         tables = _tables(("stream", packed.stream, 9), ("general", packed.general, 9))
-        names = (f"mbv2_{body}_dsp",)
-        return Work("mbv2_depthwise_dsp", fields, (), tables, packed.order, names, _statistics(packed.statistics))
+        statistics = _statistics(packed.statistics)
+        return Work("mbv2_depthwise_dsp", fields, (), tables, packed.order, _symbols(fields), statistics, packed)
+
+    def _fully_connected(self, operator: QFullyConnected, rows: Layer, buffers: Fields, scratch: int) -> Work:
+        inputs = self._orders.get(operator.inputs[0], tuple(range(operator.weights.shape[1])))
+        packed = pack_fully_connected(rows, inputs)
+        folds = np.array(packed.folds, np.uint16)
+        fields: Fields = (
+            *buffers,
+            ("words", scratch),
+            ("stream", TableName("stream")),
+            ("multiplier", TableName("multiplier")),
+            ("shift", TableName("shift")),
+            ("folds", TableName("folds") if len(folds) else NULL),
+            ("fold_count", len(folds)),
+            ("inputs", len(inputs)),
+            ("columns", len(packed.columns)),
+            ("outputs", packed.outputs),
+            ("output_zero_point", self._network.tensor(operator.outputs[0]).zero_point),
+            ("act_min", operator.act_min),
+            ("act_max", operator.act_max),
+        )
+        tables = (
+            *_tables(("stream", packed.stream, len(packed.columns))),
+            Table("multiplier", "int32_t", operator.multiplier),
+            Table("shift", "int8_t", operator.shift.astype(np.int8)),
+            *((Table("folds", "uint16_t", folds),) if len(folds) else ()),
+        )
+        bodies = ("mbv2_fc8_fold_dsp",)
+        return Work("mbv2_fully_connected_dsp", fields, (), tables, None, bodies, (), packed)
+
+    def _mean(self, operator: QMean, buffers: Fields) -> Work:
+        order = self._orders[operator.inputs[0]]
+        self._orders[operator.outputs[0]] = order
+        h, w, _ = self._network.shape(operator.inputs[0])
+        fields: Fields = (
+            *buffers,
+            ("channels", len(order)),
+            ("pixels", h * w),
+            ("multiplier", operator.multiplier),
+            ("shift", operator.shift),
+            ("input_zero_point", self._network.tensor(operator.inputs[0]).zero_point),
+            ("output_zero_point", self._network.tensor(operator.outputs[0]).zero_point),
+        )
+        return Work("mbv2_mean_sums_dsp", fields, (), (), order)
 
     def _add(self, operator: QAdd, inputs: tuple[Buffer, ...], output: Buffer) -> Work:
         found = solve_add(self._network, operator)
@@ -203,13 +258,23 @@ class DspPacker:
 
 
 def _relu_work(struct: str, fields: Fields, packed: PackedRelu) -> Work:
-    flat = [*fields, *(item for _, value in fields if isinstance(value, tuple) for item in value if isinstance(item, tuple))]
-    names = sorted({v.name for _, v in flat if isinstance(v, Symbol) and v != NULL})
     weights = 2 * len(packed.pairs)
     tables = _tables(
         ("stream", packed.common, weights), ("own_stream", packed.own, weights), ("general", packed.general, weights)
     )
-    return Work(struct, fields, (), tables, packed.order, tuple(names), _statistics(packed.statistics))
+    statistics = _statistics(packed.statistics)
+    return Work(struct, fields, (), tables, packed.order, _symbols(fields), statistics, packed)
+
+
+def _symbols(fields: Fields) -> tuple[str, ...]:
+    """The bodies that fields name, nested ones too."""
+    names: set[str] = set()
+    for _, value in fields:
+        if isinstance(value, Symbol) and value != NULL:
+            names.add(value.name)
+        elif isinstance(value, tuple) and value and isinstance(value[0], tuple):
+            names.update(_symbols(value))  # type: ignore[arg-type]  # a tuple of pairs is Fields
+    return tuple(sorted(names))
 
 
 def _group_bodies(kind: str, suffix: str, width: int) -> list[Value]:
@@ -235,17 +300,6 @@ def _tables(*parts: tuple[str, Stream | General, int]) -> tuple[Table, ...]:
             channels = part.channels if isinstance(part, Stream) else len(part.positions)
             tables.append(Table(field, "uint32_t", np.frombuffer(part.data, "<u4"), weights * channels))
     return tuple(tables)
-
-
-def _joined(main: PackedLinear, last: PackedLinear | None, out_c: int) -> General:
-    """General records of both parts; the last part's second channel is the one that only it has."""
-    data, positions = main.general.data, main.general.positions
-    if last is not None and 1 in last.general.positions:
-        size = len(last.general.data) // len(last.general.positions)
-        record = np.frombuffer(last.general.data[-size:], "<u4").copy()
-        record[0] = out_c - 1
-        data, positions = data + record.tobytes(), (*positions, out_c - 1)
-    return General(data, positions, main.general.tile_shift)
 
 
 def _statistics(statistics: object) -> tuple[tuple[str, int], ...]:

@@ -7,16 +7,12 @@ the same operator stands in; single channels are the packer's business.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
-
-import numpy as np
-
+from mbv2gen.dsp_fully_connected import refuses_fully_connected
 from mbv2gen.dsp_packing import refuses_depthwise, refuses_linear, refuses_relu
-from mbv2gen.dsp_ranges import Layer, Ranges, layer
+from mbv2gen.dsp_ranges import Ranges, layer
 from mbv2gen.dsp_requantization import solve_add
 from mbv2gen.kernels import Contract, per_input, per_mac
-from mbv2gen.layouts import RowNHWC, Tile16, UInt8Lines, even
+from mbv2gen.layouts import RowNHWC, Sums, Tile16, UInt8Lines, Vector, even
 from mbv2gen.quantized_network import QAdd, QConv2D, QDepthwiseConv2D, QFullyConnected, QOperator, QuantizedNetwork
 
 TILE_PAIR_BYTES = 16
@@ -49,21 +45,7 @@ def takes_relu(operator: QOperator, network: QuantizedNetwork, known: Ranges) ->
 def takes_linear(operator: QOperator, network: QuantizedNetwork, known: Ranges) -> bool:
     """A pointwise convolution with a range of -128..127 and at least two outputs."""
     assert isinstance(operator, QConv2D)
-    parts = linear_parts(layer(network, operator, known))
-    return len(operator.bias) > 1 and all(refuses_linear(part) is None for part in parts)
-
-
-def linear_parts(rows: Layer) -> tuple[Layer, ...]:
-    """The bodies write channels in pairs: of an odd number the even part, and the last two once more."""
-    n = len(rows.bias)
-    return (rows,) if n % 2 == 0 else (_part(rows, range(n - 1)), _part(rows, (n - 2, n - 1)))
-
-
-def _part(rows: Layer, channels: Sequence[int]) -> Layer:
-    at = np.array(channels, np.int64)
-    return replace(
-        rows, weights=rows.weights[at], bias=rows.bias[at], multiplier=rows.multiplier[at], shift=rows.shift[at]
-    )
+    return len(operator.bias) > 1 and refuses_linear(layer(network, operator, known)) is None
 
 
 def takes_depthwise(operator: QOperator, network: QuantizedNetwork, known: Ranges) -> bool:
@@ -82,6 +64,20 @@ def takes_add(operator: QOperator, network: QuantizedNetwork, known: Ranges) -> 
     return (operator.act_min, operator.act_max) == (-128, 127) and solve_add(network, operator) is not None
 
 
+def takes_fully_connected(operator: QOperator, network: QuantizedNetwork, known: Ranges) -> bool:
+    """Right shifts and bounds of the fully connected body."""
+    assert isinstance(operator, QFullyConnected)
+    rows = layer(network, operator, known)
+    return refuses_fully_connected(rows, range(rows.weights.shape[1])) is None
+
+
+def _words_bytes(operator: QOperator, network: QuantizedNetwork) -> int:
+    """Inputs as pairs in words, filled up to turns of eight; a fold behind each turn at worst, and the end."""
+    assert isinstance(operator, QFullyConnected)
+    turns = -(-even(operator.weights.shape[1]) // 8)
+    return 4 * (turns * 4 + turns + 1)
+
+
 def _tile_bytes(operator: QOperator, network: QuantizedNetwork) -> int:
     return TILE_PAIR_BYTES * tile_pairs(network.shape(operator.inputs[0])[2])
 
@@ -96,11 +92,24 @@ def _stem_bytes(operator: QOperator, network: QuantizedNetwork) -> int:
     return stem_tile_bytes(channels) + -(-STEM_EDGE_BYTES[channels] // 8) * 8
 
 
+# fmt: off
 DSP: tuple[Contract, ...] = (
     Contract("conv_stem_s8_dsp", "conv", RowNHWC, UInt8Lines, per_mac(1.2, 1), takes_stem, _stem_bytes),
     Contract("conv_1x1_lines_s8_dsp", "pointwise", RowNHWC, UInt8Lines, per_mac(0.9, 4), takes_relu, _tile_bytes),
     Contract("conv_1x1_tile_s8_dsp", "pointwise", Tile16, RowNHWC, per_mac(0.8, 6), takes_linear),
     Contract("conv_1x1_s8_dsp", "pointwise", RowNHWC, RowNHWC, per_mac(0.9, 7), takes_linear, _tile_bytes),
     Contract("depthwise_conv_s8_dsp", "depthwise", UInt8Lines, Tile16, per_mac(1.8, 0), takes_depthwise),
+    Contract(
+        "conv_1x1_sums_s8_dsp", "pointwise", RowNHWC, Sums, per_mac(0.88, 4), takes_relu, _tile_bytes,
+        reduces=True, accumulates=True,
+    ),
+    Contract("mean_sums_s8_dsp", "mean", Sums, Vector, per_input(2)),
+    Contract(
+        "fully_connected_s8_dsp", "fully_connected", Vector, RowNHWC, per_mac(1, 30), takes_fully_connected, _words_bytes
+    ),
+    Contract(
+        "fully_connected_s8_dsp", "fully_connected", RowNHWC, RowNHWC, per_mac(1, 31), takes_fully_connected, _words_bytes
+    ),
     Contract("add_s8_dsp", "add", RowNHWC, RowNHWC, per_input(7), takes_add, in_place=True),
 )
+# fmt: on

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbv2gen import int8_reference
+from mbv2gen.arithmetic import multiply_by_quantized_multiplier
 from mbv2gen.layouts import Order, UInt8Lines
 from mbv2gen.program import Call
-from mbv2gen.quantized_network import QConv2D, QDepthwiseConv2D, QuantizedNetwork
+from mbv2gen.quantized_network import QConv2D, QDepthwiseConv2D, QMean, QuantizedNetwork
 
 Rows = dict[tuple[int, int], NDArray[np.int8]]
 
@@ -20,6 +21,10 @@ def dsp_rows_read(call: Call, unit: int) -> list[tuple[int, int | None]]:
     """(input, row) pairs that a unit reads; row None is padding that stands nowhere."""
     top = call.output.layout.pad_top if isinstance(call.output.layout, UInt8Lines) else 0
     row = unit - top
+    if call.body == "fully_connected_s8_dsp":
+        return [(0, r) for r in range(call.inputs[0].layout.rows(call.input_shape))]
+    if call.body in ("conv_1x1_sums_s8_dsp", "mean_sums_s8_dsp"):
+        return [(0, unit)]
     if not 0 <= row < call.output_shape[0]:
         return []
     if call.body == "depthwise_conv_s8_dsp":
@@ -38,8 +43,20 @@ def dsp_rows_read(call: Call, unit: int) -> list[tuple[int, int | None]]:
 def dsp_row(
     call: Call, unit: int, rows: Rows, network: QuantizedNetwork, orders: dict[str, Order | None]
 ) -> NDArray[np.int8]:
-    """int8 [row_bytes] of the row that the unit makes."""
+    """int8 [row_bytes] of the row that the unit makes (of sums: what it adds)."""
     layout = call.output.layout
+    order = orders.get(call.inputs[0].tensor)
+    if call.body == "mean_sums_s8_dsp":
+        return _mean(call, rows[0, unit].view(np.int32), network)
+    if call.body == "fully_connected_s8_dsp":
+        source = call.inputs[0].layout
+        plane = np.stack([source.decode(rows[key], call.input_shape, order) for key in sorted(rows)])
+        result = int8_reference.evaluate_operator(network, network.operators[call.layer], [plane[np.newaxis]])
+        return layout.encode(result[0, 0], call.output_shape)
+    if call.body == "conv_1x1_sums_s8_dsp":
+        row = call.inputs[0].layout.decode(rows[0, unit], call.input_shape, order)
+        made = int8_reference.evaluate_operator(network, network.operators[call.layer], [row[np.newaxis, np.newaxis]])
+        return layout.encode(made[0, 0], call.output_shape, call.work.order)
     top = layout.pad_top if isinstance(layout, UInt8Lines) else 0
     row = unit - top
     if not 0 <= row < call.output_shape[0]:
@@ -53,7 +70,7 @@ def dsp_row(
     plane = np.full((h, w, c), zero_point, np.int8)
     for (_, at), data in rows.items():
         if 0 <= at - first < h:
-            plane[at - first] = source.decode(data, call.input_shape, orders.get(call.inputs[0].tensor))
+            plane[at - first] = source.decode(data, call.input_shape, order)
     window = operator.window
     low = row * window.stride_h - window.pad_top  # only the rows that were read may matter
     inside = slice(max(0, low), min(h, low + window.kernel_h))
@@ -62,3 +79,14 @@ def dsp_row(
     one_row = replace(operator, window=replace(window, pad_top=0, pad_bottom=0))
     result = int8_reference.evaluate_operator(network, one_row, [strip[np.newaxis]])[0, 0]
     return layout.encode(result, call.output_shape, call.work.order)
+
+
+def _mean(call: Call, sums: NDArray[np.int32], network: QuantizedNetwork) -> NDArray[np.int8]:
+    """The mean of sums of int8 + 128, in their order: TFLite's arithmetic on a plane of one pixel holding the sum."""
+    operator = network.operators[call.layer]
+    assert isinstance(operator, QMean)
+    h, w, _ = call.input_shape
+    centred = sums.astype(np.int64) - (network.tensor(operator.inputs[0]).zero_point + 128) * h * w
+    scaled = multiply_by_quantized_multiplier(centred, operator.multiplier, operator.shift)
+    zero_point = network.tensor(operator.outputs[0]).zero_point
+    return np.asarray((scaled + zero_point).clip(-128, 127), np.int8)

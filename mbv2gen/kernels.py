@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mbv2gen.dsp_ranges import Ranges
-from mbv2gen.layouts import Layout, PlanarLines, RowNHWC, Tile16, UInt8Lines
+from mbv2gen.layouts import Layout, PlanarLines, RowNHWC, Sums, Tile16, UInt8Lines, Vector
 from mbv2gen.network import Shape
 from mbv2gen.quantized_network import (
     QConv2D,
@@ -45,7 +45,8 @@ class Contract:
     """A kernel body: the C function, what it reads and writes, where it applies, what it costs.
 
     ``reads`` and ``writes`` are kinds of layout; ``scratch_bytes`` is memory a unit needs for itself, ``keeps_scratch``
-    that it must survive from unit to unit; ``in_place``: the output row may lie exactly on the row of input 0.
+    that it must survive from unit to unit; ``reduces``: the output's only row is complete with
+    the last unit, and with ``accumulates`` it grows there from the first on; ``in_place``: the output row may lie exactly on the row of input 0.
     ``instructions`` is an estimate for a whole operator, good enough to choose by.
     """
 
@@ -58,6 +59,7 @@ class Contract:
     scratch_bytes: Callable[[QOperator, QuantizedNetwork], int] = lambda operator, network: 0
     keeps_scratch: bool = False
     reduces: bool = False
+    accumulates: bool = False
     in_place: bool = False
 
 
@@ -106,8 +108,8 @@ def units(candidate: Candidate, operator: QOperator, network: QuantizedNetwork) 
 
 def wanted_layout(kind: type[Layout], operator: QOperator, shape: Shape) -> Layout:
     """The concrete layout in which an operator wants its input of ``shape``."""
-    if kind is Tile16:
-        return Tile16()
+    if kind in (Tile16, Sums, Vector):
+        return kind()
     if kind in (PlanarLines, UInt8Lines) and isinstance(operator, QDepthwiseConv2D):
         w = operator.window
         out_h, out_w = w.output_size(shape[0], shape[1])

@@ -149,6 +149,52 @@ class Tile16:
         return np.pad(flat, (0, self.row_bytes(shape) - len(flat)))
 
 
+@dataclass(frozen=True)
+class Sums:
+    """int32 pool sums of a plane's uint8 (int8 + 128) values, a channel each in an order of their own. They stand for a
+    tensor of which nobody ever sees a row."""
+
+    def rows(self, shape: Shape) -> int:
+        return 1
+
+    def row_bytes(self, shape: Shape) -> int:
+        return 4 * even(shape[2])
+
+    def canonical_row(self, row: int, shape: Shape) -> int | None:
+        return None
+
+    def decode(self, data: Int8Array, shape: Shape, order: Order | None = None) -> Int8Array:
+        """There is no row to see."""
+        raise TypeError("sums are not rows")
+
+    def encode(self, row: Int8Array, shape: Shape, order: Order | None = None) -> Int8Array:
+        """int8 [w][c] -> what the row adds, int32 [position] as int8 [row_bytes]."""
+        return (stored(row, order).astype(np.int32) + 128).sum(axis=0, dtype=np.int32).view(np.int8)
+
+
+@dataclass(frozen=True)
+class Vector:
+    """int8 [position] of a (1, 1, c) tensor whose channels stand in an order of their own."""
+
+    def rows(self, shape: Shape) -> int:
+        return 1
+
+    def row_bytes(self, shape: Shape) -> int:
+        return even(shape[2])
+
+    def canonical_row(self, row: int, shape: Shape) -> int | None:
+        """The only row."""
+        return row
+
+    def decode(self, data: Int8Array, shape: Shape, order: Order | None = None) -> Int8Array:
+        """int8 [row_bytes] -> int8 [1][c]."""
+        return canonical(data.reshape(1, -1), shape[2], order)
+
+    def encode(self, row: Int8Array, shape: Shape, order: Order | None = None) -> Int8Array:
+        """int8 [1][c] -> int8 [row_bytes]."""
+        return stored(row, order).reshape(-1)
+
+
 def even(channels: int) -> int:
     """Channels filled up to pairs."""
     return channels + channels % 2
@@ -171,4 +217,4 @@ def stored(row: Int8Array, order: Order | None) -> Int8Array:
     return filled[:, [channel if channel >= 0 else row.shape[1] for channel in order]]
 
 
-Layout: TypeAlias = RowNHWC | PlanarLines | UInt8Lines | Tile16
+Layout: TypeAlias = RowNHWC | PlanarLines | UInt8Lines | Tile16 | Sums | Vector

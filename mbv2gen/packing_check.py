@@ -4,17 +4,41 @@ from __future__ import annotations
 
 import numpy as np
 
+from mbv2gen import dsp_check
+from mbv2gen.dsp_fully_connected import PackedFullyConnected
+from mbv2gen.dsp_packing import PackedDepthwise, PackedLinear, PackedRelu
+from mbv2gen.dsp_ranges import Ranges, ranges
 from mbv2gen.errors import CheckFailed
+from mbv2gen.layouts import Tile16
 from mbv2gen.program import Call, Program
 from mbv2gen.quantized_network import QConv2D, QDepthwiseConv2D, QFullyConnected
 
 
 def check_packing(program: Program) -> None:
     """Raises CheckFailed, naming the layer and the table, where a decoded table is not the network's own."""
+    known = ranges(program.network) if program.inner_bodies else None
     for call in program.calls:
         operator = program.network.operators[call.layer]
+        if known is not None and call.work.packed is not None:
+            _check_streams(program, call, known)
         if call.struct == "mbv2_conv" and isinstance(operator, QConv2D | QDepthwiseConv2D | QFullyConnected):
             _check_call(call, operator)
+
+
+def _check_streams(program: Program, call: Call, known: Ranges) -> None:
+    """The streams of the dsp family, decoded and proved against the layer (dsp_check)."""
+    network, operator, packed = program.network, program.network.operators[call.layer], call.work.packed
+    assert isinstance(operator, QConv2D | QDepthwiseConv2D | QFullyConnected)
+    if isinstance(packed, PackedRelu):
+        dsp_check.check_relu(network, operator, known, packed)
+    elif isinstance(packed, PackedDepthwise):
+        assert isinstance(operator, QDepthwiseConv2D)
+        dsp_check.check_depthwise(network, operator, known, packed)
+    elif isinstance(packed, PackedLinear):
+        offset = 128 if isinstance(call.inputs[0].layout, Tile16) else 0
+        dsp_check.check_linear(network, operator, known, packed, offset=offset)
+    elif isinstance(packed, PackedFullyConnected):
+        dsp_check.check_fully_connected(network, operator, known, packed)
 
 
 def _check_call(call: Call, operator: QConv2D | QDepthwiseConv2D | QFullyConnected) -> None:

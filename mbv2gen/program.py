@@ -45,6 +45,7 @@ class Call:
     scratch_bytes: int
     units: int
     reduces: bool
+    accumulates: bool
     reads: tuple[Access, ...]
     needs: tuple[Need, ...]
     last_consumer: int
@@ -191,6 +192,7 @@ def _call(
         plan.candidates[step.layer].contract.scratch_bytes(operator, network),
         step.units,
         step.reduces,
+        step.accumulates,
         step.reads,
         tuple(
             Need(producers[r.tensor], r.height, r.stride, r.span - r.pad) for r in step.reads if r.tensor in producers

@@ -167,6 +167,9 @@ def _unit(
     read = [(i, row, arena.row(call.inputs[i], row)) for i, row in _rows_read(call, unit) if row is not None]
     rows = {(i, row): arena.read(where, call.inputs[i].tensor, row, who) for i, row, where in read}
     sums = _scratch(call, unit, arena, rows, values, who)
+    if call.accumulates:
+        _accumulate(call, unit, arena, rows, values, network, orders)
+        return None
     if call.reduces and unit + 1 < call.units:
         return None
     out_row = 0 if call.reduces else unit
@@ -179,6 +182,25 @@ def _unit(
     data = _compute(call, unit, rows, sums, network, orders).reshape(-1) if values else None
     arena.write(out, call.output.tensor, out_row, data)
     return data
+
+
+def _accumulate(
+    call: Call,
+    unit: int,
+    arena: TaggedArena,
+    rows: dict[tuple[int, int], NDArray[np.int8]],
+    values: bool,
+    network: QuantizedNetwork,
+    orders: Orders,
+) -> None:
+    """Add a row to the output's sums, which stand there from the first unit on."""
+    where, tensor = arena.row(call.output, 0), call.output.tensor
+    sums = arena.read(where, tensor, 0, f"unit {unit} of {call.operator}") if unit else None
+    data = None
+    if values:
+        added = dsp_row(call, unit, rows, network, orders).view(np.int32)
+        data = (added if sums is None else added + sums.view(np.int32)).view(np.int8)
+    arena.write(where, tensor, 0, data)
 
 
 def _scratch(

@@ -8,7 +8,10 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One inference. None where the build cannot tell; ``layer_instructions`` has one more for what is in no layer."""
+    """One inference. None where the build cannot tell; ``layer_instructions`` has one more for what is in no layer.
+
+    ``touched_arena_bytes``: the arena up to the last byte that changed, which is 1/256 likely to be one less.
+    """
 
     status: int
     changed_guard_bytes: int
@@ -16,11 +19,15 @@ class RunRecord:
     stack_bytes: int | None
     instructions: int | None
     layer_instructions: tuple[int, ...]
+    touched_arena_bytes: int = 0
 
 
 @dataclass(frozen=True)
 class RunResults:
-    """All of them, as far as they were written; sizes are 0 where not even the head was. ``complete``: to the end."""
+    """All of them, as far as they were written; sizes are 0 where not even the head was. ``complete``: to the end.
+
+    ``whole_stack_bytes``: the stack that the program has used, main included; None where it cannot tell.
+    """
 
     arena_bytes: int
     input_bytes: int
@@ -28,6 +35,7 @@ class RunResults:
     layers: int
     runs: tuple[RunRecord, ...]
     complete: bool
+    whole_stack_bytes: int | None = None
 
 
 def read_results(file: Path, *, head_only: bool = False) -> RunResults:
@@ -53,6 +61,7 @@ def read_results(file: Path, *, head_only: bool = False) -> RunResults:
         layers=head["layers"] or 0,
         runs=tuple(_record(lines[start:stop]) for start, stop in zip(starts, [*starts[1:], end], strict=False)),
         complete=end < len(lines),
+        whole_stack_bytes=_numbers(lines[end][2:]).get("stack") if end < len(lines) else None,
     )
 
 
@@ -70,4 +79,5 @@ def _record(lines: list[list[str]]) -> RunRecord:
         stack_bytes=values["stack"],
         instructions=values["instructions"],
         layer_instructions=tuple(int(words[2], 16) for words in lines[1:]),
+        touched_arena_bytes=values["touched"] or 0,
     )

@@ -39,7 +39,8 @@ class RunResult:
 
     ``outputs`` is [n][output bytes]. ``instructions`` has one number an inference, of NAME_run alone.
     ``layer_instructions``: a row of numbers an inference, one a layer. ``stack_bytes``: the deepest use of NAME_run
-    below its caller. ``taps``: for each inference {layer: its output, int8 [row][values of a row]}.
+    below its caller; ``whole_stack_bytes``: that of the whole program, main included. ``touched_arena_bytes``: the
+    arena up to the last byte that any inference changed. ``taps``: for each inference {layer: its output, int8 [row][values of a row]}.
     """
 
     outputs: Int8Array
@@ -48,6 +49,8 @@ class RunResult:
     layer_instructions: tuple[tuple[int, ...], ...] | None
     stack_bytes: int | None
     taps: tuple[dict[int, Int8Array], ...] | None
+    whole_stack_bytes: int | None = None
+    touched_arena_bytes: int = 0
 
 
 def run(
@@ -93,6 +96,8 @@ def _result(results: RunResults, outputs: Int8Array, taps: tuple[dict[int, Int8A
         layer_instructions=tuple(layers) or None,
         stack_bytes=max(stacks, default=None),
         taps=taps,
+        whole_stack_bytes=results.whole_stack_bytes,
+        touched_arena_bytes=max((r.touched_arena_bytes for r in runs), default=0),
     )
 
 

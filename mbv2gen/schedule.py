@@ -30,6 +30,7 @@ class Step:
     writes: str
     reduces: bool
     in_place: bool
+    accumulates: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ def steps(network: QuantizedNetwork, chosen: tuple[Candidate, ...]) -> tuple[Ste
             operator.outputs[0],
             candidate.contract.reduces,
             candidate.contract.in_place,
+            candidate.contract.accumulates,
         )
         for layer, (operator, candidate) in enumerate(zip(network.operators, chosen, strict=True))
     )
@@ -107,8 +109,9 @@ def lives(segment: tuple[Step, ...], sequence: NDArray[np.int64], start: int) ->
     result: dict[str, Lives] = {}
     times = [np.nonzero(sequence[:, 0] == index)[0] + start for index in range(len(segment))]
     for index, step in enumerate(segment):
-        written = times[index][-1:] if step.reduces else times[index]
-        result[step.writes] = Lives(written, written.copy())
+        only = times[index][:1] if step.accumulates else times[index][-1:]
+        written = only if step.reduces else times[index]
+        result[step.writes] = Lives(written, times[index][-1:] if step.reduces else written.copy())
     for index, step in enumerate(segment):
         for read in step.reads:
             if read.tensor not in result:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
+from mbv2gen.dsp_fully_connected import PackedFullyConnected
+from mbv2gen.dsp_packing import PackedDepthwise, PackedLinear, PackedRelu
 from mbv2gen.fields import Fields
 from mbv2gen.layouts import Order
 from mbv2gen.packing import Table
+
+Packed: TypeAlias = PackedRelu | PackedDepthwise | PackedLinear | PackedFullyConnected
 
 
 @dataclass(frozen=True)
@@ -15,6 +20,7 @@ class Work:
 
     ``order``: which channel stands at each position of the output, where the layout has an order of its own.
     ``bodies``: inner bodies that the call names. ``statistics``: channels by how they are computed, for the report.
+    ``packed``: what the tables were made of, for the check.
     """
 
     struct: str
@@ -24,3 +30,4 @@ class Work:
     order: Order | None = None
     bodies: tuple[str, ...] = ()
     statistics: tuple[tuple[str, int], ...] = ()
+    packed: Packed | None = None

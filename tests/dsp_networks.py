@@ -78,7 +78,7 @@ def packings(network, operator, ranges, rng) -> Iterator[tuple[object, object, o
         return
     pairs = pairs_of(layer, rng)
     if dsp_packing.refuses_relu(layer) is None:
-        for unpacked, solver, shift, head in ((False, True, 11, 2), (k < 16, True, 9, 4), (k < 16, False, 11, 4)):
+        for unpacked, solver, shift, head in ((False, True, 11, 2), (k < 16, k < 16, 9, 4)):
             p = dsp_packing.pack_relu(layer, pairs, unpacked=unpacked, solver=solver, common_shift=shift, head=head)
             yield (
                 p,

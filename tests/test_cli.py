@@ -235,9 +235,7 @@ def test_the_commands_are_those_of_the_manual() -> None:
 
 
 @pytest.mark.parametrize("words", [("inspect", "absent.onnx"), ("verify", "absent")])
-def test_the_module_run_as_a_program_ends_with_2_and_without_a_traceback(
-    tmp_path: Path, words: tuple[str, ...]
-) -> None:
+def test_the_module_as_a_program_ends_with_2_and_without_a_traceback(tmp_path: Path, words: tuple[str, ...]) -> None:
     result = subprocess.run(
         [sys.executable, "-m", "mbv2gen", *words], cwd=tmp_path, capture_output=True, text=True, check=False
     )

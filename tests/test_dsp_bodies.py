@@ -45,8 +45,8 @@ def test_bodies_and_twins_write_the_same_bytes_and_nothing_else(harness: tuple[b
 @needs_arm_compiler
 @needs_qemu
 def test_interrupts_at_random_moments_change_nothing(harness: tuple[boards.Board, Path]) -> None:
-    """At least a thousand of them, each overwriting the caller-saved registers, the flags and 256 bytes of stack."""
-    result = run_on_board(*harness, "interrupt", "60", "5")
+    """At least five hundred of them, each overwriting the caller-saved registers, the flags and 256 bytes of stack."""
+    result = run_on_board(*harness, "interrupt", "8", "5")
     assert (result.returncode, result.stderr) == (0, "bodies and twins agree\n")
 
 
@@ -112,7 +112,7 @@ def test_the_interrupts_notice_values_kept_below_the_stack_pointer(
     monkeypatch.setattr("dsp_programs.render", lambda core, bodies: text)
     program = board_program(board, tmp_path)
     assert run_on_board(board, program, "compare", "20", "3").returncode == 0
-    assert run_on_board(board, program, "interrupt", "60", "3").returncode != 0
+    assert run_on_board(board, program, "interrupt", "8", "3").returncode != 0
 
 
 @needs_arm_compiler

@@ -22,29 +22,30 @@ def assert_bodies_equal_reference(network, seed: int = 0, most: int | None = Non
     for operator in dsp_networks.weighted(network)[:most]:
         layer = dsp_ranges.layer(network, operator, ranges)
         x = dsp_emulation.draws(layer, rng) if layer.inputs.low.ndim == 1 or layer.weights.shape[1] == 9 else None
-        for p, run, _check in dsp_networks.packings(network, operator, ranges, rng):
+        for p, run, check in dsp_networks.packings(network, operator, ranges, rng):
             np.testing.assert_array_equal(
                 run(x),
                 dsp_emulation.reference(network, operator, x),
                 err_msg=f"{network.name} {operator.name} {p!r:.300}",
             )
+            check()
             packed += 1
     return packed
 
 
-def test_bodies_equal_the_reference_on_random_networks() -> None:
+def test_bodies_equal_the_reference_and_pass_the_check_on_random_networks() -> None:
     assert (
         sum(assert_bodies_equal_reference(network, i) for i, network in enumerate(dsp_networks.random_networks(25)))
         > 100
     )
 
 
-def test_bodies_equal_the_reference_on_layers_at_the_edges() -> None:
+def test_bodies_equal_the_reference_and_pass_the_check_on_layers_at_the_edges() -> None:
     assert sum(assert_bodies_equal_reference(network) for network in dsp_networks.edges()) > 40
 
 
 @pytest.mark.parametrize("name", dsp_networks.TRAINED)
-def test_bodies_equal_the_reference_on_trained_networks(name: str) -> None:
+def test_bodies_equal_the_reference_and_pass_the_check_on_trained_networks(name: str) -> None:
     assert assert_bodies_equal_reference(dsp_networks.trained(name)) > 100
 
 
@@ -70,7 +71,7 @@ def test_any_number_of_channels_packs_to_even_streams_that_hold_each_once(k: int
     assert len(packed.order) == packed.common.channels + packed.own.channels == n + n % 2
     assert len(packed.pairs) % 4 == 0
     assert packed.common.channels // 2 * 4 * (len(packed.pairs) + 7) == len(packed.common.data)
-    assert assert_bodies_equal_reference(network) >= 3
+    assert assert_bodies_equal_reference(network) >= 2
 
 
 def test_statistics_count_every_channel_once() -> None:
@@ -141,7 +142,7 @@ def test_a_packed_pair_over_24_bits_makes_a_projection_unpacked_and_a_relu_chann
     assert dsp_packing.pack_linear(only_layer(network), byte_pairs(600)).unpacked
     relu = dsp_packing.pack_relu(only_layer(network), byte_pairs(600))
     assert (relu.statistics.general, relu.statistics.solved) == (3, 1)
-    assert assert_bodies_equal_reference(network) == 5
+    assert assert_bodies_equal_reference(network) == 4
 
 
 def test_an_activation_that_ends_below_127_makes_the_channels_general_that_can_pass_it() -> None:
@@ -153,7 +154,7 @@ def test_an_activation_that_ends_below_127_makes_the_channels_general_that_can_p
     layer = only_layer(network)
     assert layer.act_max == 42
     assert dsp_packing.pack_relu(layer, expand_pairs(16)).statistics.general == 1
-    assert assert_bodies_equal_reference(network) >= 3
+    assert assert_bodies_equal_reference(network) >= 2
 
 
 def test_zero_points_and_windows_that_the_bodies_cannot_take_are_refused_with_the_reason() -> None:

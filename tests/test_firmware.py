@@ -147,7 +147,7 @@ def test_a_variable_of_the_network_counts_as_static(tmp_path: Path) -> None:
 
 @needs_arm_compiler
 def test_on_the_microbit_all_but_arena_and_stack_takes_under_a_kilobyte(tmp_path: Path) -> None:
-    arena = 16 * 1024 - 2048 - 1024
+    arena = 16 * 1024 - boards.load("microbit").stack_bytes - 1024
     full = changed_toy(tmp_path / "full", "toy.h", "ARENA_BYTES 133", f"ARENA_BYTES {arena}")
     assert firmware.build_board(full, "toy", boards.load("microbit"), tmp_path / "build").is_file()
 

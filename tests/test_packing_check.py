@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -25,6 +26,7 @@ BODIES = {
 }
 
 
+@functools.cache
 def programs() -> list[Program]:
     return [
         planned(random_network(np.random.default_rng([9, seed]), size=(7, 8), blocks=2, max_channels=8), "layer_by_layer")[1]

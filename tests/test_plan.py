@@ -44,10 +44,9 @@ def least_bytes(network: QuantizedNetwork, made: Plan) -> int:
 @pytest.mark.parametrize("seed", range(40))
 def test_random_networks_run_as_planned_and_equal_the_reference_in_every_row(seed: int) -> None:
     rng = np.random.default_rng([1, seed])
-    size = (int(rng.integers(5, 17)), int(rng.integers(5, 17)))
-    network = random_network(rng, size=size, max_channels=8, blocks=int(rng.integers(1, 4)))
-    for mode in ("frame", "rows", ("keep_input", "layer_by_layer", "rows_layer_by_layer")[seed % 3]):
-        check(network, mode, rng)
+    size = (int(rng.integers(5, 15)), int(rng.integers(5, 15)))
+    network = random_network(rng, size=size, max_channels=8, blocks=int(rng.integers(1, 3)))
+    check(network, list(MODES)[seed % len(MODES)], rng)
 
 
 @pytest.mark.prove
@@ -73,9 +72,9 @@ def test_single_layers_at_the_edges_equal_the_reference(name: str, mode: str) ->
     check(LAYERS[name], mode, np.random.default_rng(3))
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(6))
 def test_fusing_never_costs_bytes_and_keeping_the_input_never_saves_any(seed: int) -> None:
-    network = random_network(np.random.default_rng([4, seed]), size=(9, 8), max_channels=8, blocks=2)
+    network = random_network(np.random.default_rng([4, seed]), size=(9, 8), max_channels=8, blocks=1)
     sizes = {mode: planned(network, mode)[0].arena_bytes for mode in MODES}
     assert sizes["frame"] <= sizes["layer_by_layer"]
     assert sizes["frame"] <= sizes["keep_input"]
@@ -85,7 +84,7 @@ def test_fusing_never_costs_bytes_and_keeping_the_input_never_saves_any(seed: in
 @pytest.mark.parametrize("seed", range(5))
 def test_keep_input_leaves_the_input_as_it_was(seed: int) -> None:
     rng = np.random.default_rng([5, seed])
-    network = random_network(rng, size=(9, 8), max_channels=8, blocks=2)
+    network = random_network(rng, size=(9, 8), max_channels=8, blocks=1)
     _, complete = planned(network, "keep_input")
     arena = program_interpreter.check_arena(complete)
     for row in range(network.shape("input")[0]):
@@ -93,7 +92,7 @@ def test_keep_input_leaves_the_input_as_it_was(seed: int) -> None:
 
 
 def test_the_frame_and_its_output_are_whole_and_canonical() -> None:
-    network = random_network(np.random.default_rng(6), size=(9, 8), blocks=2)
+    network = random_network(np.random.default_rng(6), size=(7, 7), max_channels=6, blocks=1)
     made, _ = planned(network, "frame")
     for name in ("input", network.outputs[0]):
         h, w, c = network.shape(name)
@@ -109,7 +108,7 @@ def test_pushed_rows_stand_in_a_ring_and_the_frame_never_exists() -> None:
 
 
 def test_segments_hold_every_layer_once_in_order() -> None:
-    network = random_network(np.random.default_rng(7), size=(9, 8), blocks=3)
+    network = random_network(np.random.default_rng(7), size=(7, 7), max_channels=6, blocks=1)
     for mode in MODES:
         made, complete = planned(network, mode)
         layers = [s.layer for segment in made.segments for s in segment.steps if s.layer != FEED]
@@ -118,7 +117,7 @@ def test_segments_hold_every_layer_once_in_order() -> None:
 
 
 def test_a_plan_is_the_same_every_time() -> None:
-    network = random_network(np.random.default_rng(8), size=(9, 8), blocks=2)
+    network = random_network(np.random.default_rng(8), size=(7, 7), max_channels=6, blocks=1)
     first, second = plan(network, chosen(network)), plan(network, chosen(network))
     assert (first.buffers, first.scratches, first.arena_bytes) == (second.buffers, second.scratches, second.arena_bytes)
 

@@ -296,7 +296,35 @@ def test_a_board_without_a_timer_counts_nothing_and_computes_the_same(build_dir:
 @needs_qemu
 @ALL_BOARDS
 def test_stack_grows_by_four_bytes_a_word(build_dir: Path, board: boards.Board) -> None:
-    assert stack_bytes(build_dir, board, 301) - stack_bytes(build_dir, board, 100) == 4 * 201
+    assert stack_bytes(build_dir, board, 81) - stack_bytes(build_dir, board, 40) == 4 * 41
+
+
+@needs_arm_compiler
+@needs_qemu
+@ALL_BOARDS
+def test_the_whole_stack_is_the_networks_and_what_main_has_below_and_beside_it(
+    build_dir: Path, board: boards.Board
+) -> None:
+    program = firmware.build_board(TOY, "toy", board, build_dir)
+    shallow, deep = (runner.run(program, toy_inputs(1, USES_STACK, words), board=board) for words in (80, 120))
+    assert shallow.stack_bytes is not None
+    assert shallow.whole_stack_bytes is not None
+    assert deep.whole_stack_bytes is not None
+    assert deep.whole_stack_bytes - shallow.whole_stack_bytes == 4 * 40
+    assert shallow.stack_bytes < shallow.whole_stack_bytes < board.stack_bytes
+
+
+@needs_host_compiler
+def test_the_host_knows_no_stack(build_dir: Path) -> None:
+    assert runner.run(host(build_dir), toy_inputs(1)).whole_stack_bytes is None
+
+
+@needs_host_compiler
+@pytest.mark.parametrize("count", [1, 20])
+def test_the_arena_is_touched_up_to_the_last_byte_that_the_network_writes(build_dir: Path, count: int) -> None:
+    """Layer 0, behind the input; the five bytes behind it are the arena's too and stay as they were."""
+    result = runner.run(host(build_dir), toy_inputs(count))
+    assert result.touched_arena_bytes == 2 * 64
 
 
 @needs_arm_compiler

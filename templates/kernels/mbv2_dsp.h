@@ -76,22 +76,37 @@ typedef struct mbv2_add_dsp {
     int32_t constants[3];
 } mbv2_add_dsp;
 
-/* Fully connected; `words` is room for the inputs as pairs and a fold word behind each `fold` pairs. */
+/* Mean of pool sums of `pixels` pixels. */
+typedef struct mbv2_mean_sums_dsp {
+    mbv2_rows input;
+    mbv2_rows output;
+    uint32_t channels;
+    int32_t pixels, multiplier, shift;
+    int16_t input_zero_point, output_zero_point;
+} mbv2_mean_sums_dsp;
+
+/* Fully connected. `words` is room for the inputs as pairs, filled up to `columns`, and for the words that fold. */
 typedef struct mbv2_fully_connected_dsp {
-    mbv2_conv plain; /* weights unused */
+    mbv2_rows input;
+    mbv2_rows output;
     uint32_t words;
-    uint32_t pairs, fold; /* pairs of inputs in all, and between two fold words */
     const uint32_t *stream;
-    uint32_t stream_words; /* of eight outputs */
+    const int32_t *multiplier;
+    const int8_t *shift;
+    const uint16_t *folds; /* columns before which to fold */
+    uint16_t fold_count, inputs, columns, outputs;
+    int16_t output_zero_point, act_min, act_max;
 } mbv2_fully_connected_dsp;
 
-/* The name says the layouts: NHWC unless it says lines (output) or tile (input). */
+/* The name says the layouts: NHWC unless it says lines, sums (output) or tile (input). */
 void mbv2_conv_1x1_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
 void mbv2_conv_1x1_lines_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
 void mbv2_conv_1x1_tile_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
 void mbv2_conv_1x1_tile_lines_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
 void mbv2_conv_stem_s8_dsp(const mbv2_conv_stem_dsp *layer, uint8_t *arena, uint32_t unit);
 void mbv2_depthwise_conv_s8_dsp(const mbv2_depthwise_dsp *layer, uint8_t *arena, uint32_t unit);
+void mbv2_conv_1x1_sums_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
+void mbv2_mean_sums_s8_dsp(const mbv2_mean_sums_dsp *layer, uint8_t *arena, uint32_t unit);
 void mbv2_add_s8_dsp(const mbv2_add_dsp *layer, uint8_t *arena, uint32_t unit);
 void mbv2_fully_connected_s8_dsp(const mbv2_fully_connected_dsp *layer, uint8_t *arena, uint32_t unit);
 
@@ -104,7 +119,9 @@ uint8_t *mbv2_lines_row(const mbv2_rows *lines, uint8_t *arena, uint32_t unit, u
 void mbv2_tile_to_lines(const mbv2_conv_1x1_dsp *layer, const int16_t *tile, uint8_t *out, uint32_t pixels);
 void mbv2_tile_to_nhwc(const mbv2_conv_1x1_dsp *layer, const int16_t *tile, int8_t *out, uint32_t pixels);
 
-/* One general channel of a tile: acc of pixel p. */
+void mbv2_general_sums(const mbv2_general *general, const int16_t *tile, int32_t *sums, uint32_t pixels);
+
+/* The output of a general channel, int8, for its accumulator without the bias. */
 int32_t mbv2_general_output(const mbv2_general *general, const uint32_t *record, int32_t acc);
 
 #ifdef __cplusplus

@@ -65,3 +65,12 @@ void mbv2_tile_to_nhwc(const mbv2_conv_1x1_dsp *layer, const int16_t *tile, int8
         }
     }
 }
+
+void mbv2_general_sums(const mbv2_general *general, const int16_t *tile, int32_t *sums, uint32_t pixels) {
+    const uint32_t *record = general->records;
+    for (uint32_t i = 0; i < general->count; i++, record += 4 + (general->weights + 3u) / 4u) {
+        for (uint32_t p = 0; p < pixels; p++) {
+            sums[record[0]] += mbv2_general_output(general, record, products(record, general->weights, tile, p)) + 128;
+        }
+    }
+}

@@ -1,26 +1,36 @@
 /* SPDX-License-Identifier: 0BSD
  *
- * Fully connected, eight outputs at a time. The input, int8 in a row, is first written as pairs of int8 + 128.
+ * Fully connected, eight outputs at a time. The input is first written as pairs of int8 + 128, with the words that tell
+ * the body where to fold its packed sums.
  */
 #include "mbv2_arithmetic.h"
 #include "mbv2_dsp.h"
 
-void mbv2_fully_connected_s8_dsp(const mbv2_fully_connected_dsp *layer, uint8_t *arena, uint32_t unit) {
-    const mbv2_conv *plain = &layer->plain;
-    const int8_t *in = mbv2_row(arena, &plain->input, 0);
-    int8_t *out = mbv2_row(arena, &plain->output, unit);
-    int32_t *words = (int32_t *)(void *)(arena + layer->words), *word = words;
-    for (uint32_t k = 0, pairs = 0; pairs < layer->pairs; k += 2) {
-        const int32_t low = k < plain->in_c ? in[k] + 128 : 0;
-        const int32_t high = k + 1 < plain->in_c ? in[k + 1] + 128 : 0;
+static void write_words(const mbv2_fully_connected_dsp *layer, const int8_t *in, int32_t *word) {
+    const uint16_t *fold = layer->folds, *last = fold + layer->fold_count;
+    for (uint32_t k = 0; k < layer->columns; k += 2) {
+        const int32_t low = k < layer->inputs ? in[k] + 128 : 0;
+        const int32_t high = k + 1 < layer->inputs ? in[k + 1] + 128 : 0;
+        if (fold != last && *fold == k) {
+            *word++ = -1;
+            fold++;
+        }
         *word++ = high * 65536 + low;
-        if (++pairs % layer->fold == 0 && pairs < layer->pairs) *word++ = -1;
     }
     *word = -2;
+}
+
+void mbv2_fully_connected_s8_dsp(const mbv2_fully_connected_dsp *layer, uint8_t *arena, uint32_t unit) {
+    int8_t *out = mbv2_row(arena, &layer->output, unit);
+    int32_t *words = (int32_t *)(void *)(arena + layer->words);
     const uint32_t *stream = layer->stream;
-    for (uint32_t c = 0; c < plain->out_c; c += 8, stream += layer->stream_words) {
+    write_words(layer, mbv2_row(arena, &layer->input, 0), words);
+    for (uint32_t c = 0; c < layer->outputs; c += 8, stream += 8 + 2 * layer->columns) {
         int32_t acc[8];
         mbv2_fc8_fold_dsp(stream, words, acc, acc + 8);
-        for (uint32_t i = 0; i < 8 && c + i < plain->out_c; i++) out[c + i] = mbv2_output(plain, c + i, acc[i]);
+        for (uint32_t i = c; i < c + 8 && i < layer->outputs; i++) {
+            const int32_t value = mbv2_requantize(acc[i - c], layer->multiplier[i], layer->shift[i]) + layer->output_zero_point;
+            out[i] = (int8_t)mbv2_clamp(value, layer->act_min, layer->act_max);
+        }
     }
 }

@@ -300,7 +300,7 @@ int main(int argc, char **argv) {
     for (uint32_t round = number(argv[2]); round != 0; round--) {
         compare_all();
     }
-    if (interrupted && interrupts < 1000) {
+    if (interrupted && interrupts < 500) {
         put_text("too few interrupts\n");
         return 1;
     }

@@ -1,0 +1,278 @@
+"""The packing check of the ``dsp`` family accepts what is right and notices every planted fault."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import dsp_networks
+import numpy as np
+import pytest
+from network_builder import NONE, POINTWISE, RELU6, NetworkBuilder
+
+from mbv2gen import dsp_check, dsp_fully_connected, dsp_packing, dsp_range_check, dsp_ranges
+from mbv2gen.dsp_proof import Canonical, LinearBody, ReluBody, linear_holds, relu_holds, wanted
+from mbv2gen.dsp_ranges import Ranges, Reach
+from mbv2gen.dsp_requantization import solve_add
+from mbv2gen.dsp_tiles import expand_pairs
+from mbv2gen.errors import CheckFailed
+from mbv2gen.network import Window
+from mbv2gen.quantized_network import QAdd, QuantizedNetwork
+
+WINDOW = Window(3, 3, 1, 1, 1, 1, 1, 1)
+
+
+def test_ranges_and_adds_of_random_and_trained_networks_pass() -> None:
+    adds = 0
+    networks = [*dsp_networks.random_networks(20), *dsp_networks.edges(), dsp_networks.trained("flowers_w035_r96")]
+    for network in networks:
+        dsp_range_check.check_ranges(network, dsp_ranges.ranges(network))
+        for operator in network.operators:
+            coefficients = solve_add(network, operator) if isinstance(operator, QAdd) else None
+            if coefficients:
+                dsp_range_check.check_add(network, operator, coefficients)
+                adds += 1
+    assert adds > 10
+
+
+def one(kind: str, k: int = 24, n: int = 12) -> QuantizedNetwork:
+    """A ReLU, depthwise, linear or fully connected layer in which every channel lives."""
+    rng = np.random.default_rng(7)
+    b = NetworkBuilder(rng)
+    x = b.input((1, 1, k) if kind == "fully_connected" else (4, 4, k), -128, scale=0.02)
+    multiplier = rng.uniform(0.002, 0.006, k if kind == "depthwise" else n)
+    bias = rng.integers(-500, 500, len(multiplier))
+    signs = rng.choice([-1, 1], (n, 1, 1, k))
+    weights = rng.integers(1, 128, (n, 1, 1, k)) * signs
+    if kind == "depthwise":
+        b.depthwise(x, "y", WINDOW, RELU6, zero_point=-128, scale=6 / 255, multiplier=multiplier, bias=bias,
+                    weights=rng.integers(1, 128, (3, 3, k)))  # fmt: skip
+    elif kind == "relu":
+        b.conv(x, "y", n, POINTWISE, RELU6, zero_point=-128, scale=6 / 255, multiplier=multiplier, bias=bias,
+               weights=weights)  # fmt: skip
+    elif kind == "linear":
+        b.conv(x, "y", n, POINTWISE, NONE, zero_point=5, multiplier=multiplier, bias=bias, weights=weights)
+    else:
+        b.fully_connected(x, "y", n, zero_point=5, multiplier=multiplier, bias=bias, weights=weights[:, 0, 0])
+    return b.network(kind, "y")
+
+
+def packed_and_check(kind: str, *, solver: bool = True):
+    """(packed, check(packed)) of the only layer of ``one(kind)``."""
+    network = one(kind.removesuffix("_unpacked"), k=12 if kind.endswith("unpacked") else 24)
+    operator, ranges = network.operators[0], dsp_ranges.ranges(network)
+    layer = dsp_ranges.layer(network, operator, ranges)
+    k = layer.weights.shape[1]
+    if kind == "depthwise":
+        p = dsp_packing.pack_depthwise(layer, range(24))
+        return p, lambda q: dsp_check.check_depthwise(network, operator, ranges, q)
+    if kind == "linear":
+        p = dsp_packing.pack_linear(layer, expand_pairs(k))
+        return p, lambda q: dsp_check.check_linear(network, operator, ranges, q)
+    if kind == "fully_connected":
+        p = dsp_fully_connected.pack_fully_connected(layer, range(k))
+        return p, lambda q: dsp_check.check_fully_connected(network, operator, ranges, q)
+    p = dsp_packing.pack_relu(
+        layer, expand_pairs(k), unpacked=kind.endswith("unpacked"), solver=solver,
+        common_shift=9 if kind.endswith("unpacked") else 11,
+    )  # fmt: skip
+    return p, lambda q: dsp_check.check_relu(network, operator, ranges, q)
+
+
+def with_words(packed, change: Callable[[np.ndarray], None], field: str, columns: int):
+    stream = getattr(packed, field)
+    words = np.frombuffer(stream.data, "<i4").copy().reshape(-1, columns)
+    change(words)
+    return replace(packed, **{field: replace(stream, data=words.tobytes())})
+
+
+def added(at: int, value: int) -> Callable[[np.ndarray], None]:
+    def change(words: np.ndarray) -> None:
+        words[1, at] += value
+
+    return change
+
+
+def exchanged(a: int, b: int) -> Callable[[np.ndarray], None]:
+    def change(words: np.ndarray) -> None:
+        words[:, [a, b]] = words[:, [b, a]]
+
+    return change
+
+
+POINTWISE_FAULTS = {
+    "bias of the first off by one": added(0, 1),
+    "bias of the second off by one": added(1, 256),
+    "a weight of the first": added(3, 1),
+    "a weight of the second": added(4, 256),
+    "a weight of the other column": added(4, 1 << 16),
+    "two pairs of columns swapped": exchanged(2, 3),
+    "the two parameters swapped": exchanged(-4, -2),
+    "the first multiplier doubled": lambda words: words[:, -4].__imul__(np.int32(2)),
+    "the multiplier of the second": added(-2, 1 << 22),
+    "the addend of the first": added(-3, 1 << 10),
+    "the addend of the second": added(-1, -(1 << 10)),
+    "END turned into a weight": lambda words: words[:, -5].__iand__(np.int32(0x7FFFFFFF)),
+}
+
+
+@pytest.mark.parametrize("fault", POINTWISE_FAULTS)
+@pytest.mark.parametrize("kind", ["relu", "relu_own", "linear"])
+def test_a_fault_in_a_pointwise_stream_is_noticed(kind: str, fault: str) -> None:
+    packed, check = packed_and_check(kind.removesuffix("_own"), solver=kind != "relu_own")
+    field = {"relu": "common", "relu_own": "own", "linear": "stream"}[kind]
+    check(packed)
+    with np.errstate(over="ignore"), pytest.raises(CheckFailed, match=r"packing check: y"):
+        check(with_words(packed, POINTWISE_FAULTS[fault], field, len(packed.pairs) + 7))
+
+
+@pytest.mark.parametrize(("kind", "field"), [("relu_own", "own"), ("linear", "stream")])
+@pytest.mark.parametrize("byte", [0, 1])
+def test_a_wrong_shift_in_an_end_word_is_noticed(kind: str, field: str, byte: int) -> None:
+    packed, check = packed_and_check(kind.removesuffix("_own"), solver=False)
+    with pytest.raises(CheckFailed, match="requantization"):
+        check(with_words(packed, added(-5, 1 << 8 * byte), field, len(packed.pairs) + 7))
+
+
+@pytest.mark.parametrize("at", [0, 1, 3, 5, -5, -4, -3])
+def test_a_fault_in_an_unpacked_stream_is_noticed(at: int) -> None:
+    packed, check = packed_and_check("relu_unpacked")
+    check(packed)
+    value = {0: 128, 1: 128, -5: 1, -4: 1 << 22, -3: 1 << 9}.get(at, 1 << 8)
+    with pytest.raises(CheckFailed):
+        check(with_words(packed, added(at, value), "common", len(packed.pairs) + 7))
+
+
+@pytest.mark.parametrize(("at", "value"), [(0, 16), (1, 1 << 20), (4, 16), (6, 1 << 24), (7, 1 << 9), (8, 1 << 10)])
+def test_a_fault_in_a_depthwise_stream_is_noticed(at: int, value: int) -> None:
+    packed, check = packed_and_check("depthwise")
+    check(packed)
+    with pytest.raises(CheckFailed):
+        check(with_words(packed, added(at, value), "stream", 9))
+
+
+@pytest.mark.parametrize(("at", "value"), [(0, 1), (1, 256), (8, 1), (9, 1 << 24), (20, 256)])
+def test_a_fault_in_a_fully_connected_stream_is_noticed(at: int, value: int) -> None:
+    packed, check = packed_and_check("fully_connected")
+    check(packed)
+    with pytest.raises(CheckFailed):
+        check(with_words(packed, added(at, value), "stream", 8 + 2 * 24))
+
+
+def test_a_missing_fold_is_noticed() -> None:
+    rng = np.random.default_rng(0)
+    b = NetworkBuilder(rng)
+    b.fully_connected(b.input((1, 1, 600), -128), "y", 4, weights=np.full((4, 600), 127), bias=0, multiplier=1e-5)
+    network = b.network("fc", "y")
+    operator, ranges = network.operators[0], dsp_ranges.ranges(network)
+    p = dsp_fully_connected.pack_fully_connected(dsp_ranges.layer(network, operator, ranges), range(600))
+    dsp_check.check_fully_connected(network, operator, ranges, p)
+    assert len(p.folds) == 2
+    with pytest.raises(CheckFailed, match="between folds"):
+        dsp_check.check_fully_connected(network, operator, ranges, replace(p, folds=p.folds[:1]))
+    with pytest.raises(CheckFailed, match="no fold can stand"):
+        dsp_check.check_fully_connected(network, operator, ranges, replace(p, folds=(p.folds[0] - 4, p.folds[1])))
+
+
+def test_a_wrong_order_or_tile_is_noticed() -> None:
+    packed, check = packed_and_check("relu")
+    first, second, *others = packed.order
+    pairs = (packed.pairs[1], packed.pairs[0], *packed.pairs[2:])
+    for wrong in (
+        replace(packed, order=(second, first, *others)),
+        replace(packed, order=(first, first, *others)),
+        replace(packed, pairs=pairs),
+        replace(packed, common_shift=10),
+    ):
+        with pytest.raises(CheckFailed, match="packing check: y"):
+            check(wrong)
+
+
+def test_a_wrong_record_of_the_general_body_is_noticed() -> None:
+    network = wide_network()
+    operator, ranges = network.operators[0], dsp_ranges.ranges(network)
+    p = dsp_packing.pack_relu(dsp_ranges.layer(network, operator, ranges), expand_pairs(600))
+    assert len(p.general.positions) == 2
+    dsp_check.check_relu(network, operator, ranges, p)
+    data = np.frombuffer(p.general.data, np.uint8)
+    for byte in (0, 4, 8, 12, 16, 17, len(data) - 3):
+        changed = data.copy()
+        changed[byte] += 1
+        with pytest.raises(CheckFailed, match="record of the general body"):
+            dsp_check.check_relu(
+                network, operator, ranges, replace(p, general=replace(p.general, data=changed.tobytes()))
+            )
+    without = replace(p.general, data=b"", positions=())
+    with pytest.raises(CheckFailed):
+        dsp_check.check_relu(network, operator, ranges, replace(p, general=without))
+
+
+def wide_network() -> QuantizedNetwork:
+    b = NetworkBuilder(np.random.default_rng(0))
+    weights = np.full((4, 1, 1, 600), 127)
+    weights[2:] = np.where(np.arange(600) % 2, 1, -1)
+    b.conv(b.input((2, 2, 600), -128), "y", 4, POINTWISE, RELU6, zero_point=-128, scale=6 / 255, weights=weights,
+           multiplier=[1e-5, 1e-5, 0.01, 0.01], bias=0)  # fmt: skip
+    return b.network("wide", "y")
+
+
+def test_ranges_that_a_tensor_can_leave_are_noticed() -> None:
+    network = one("relu")
+    ranges = dsp_ranges.ranges(network)
+    dsp_range_check.check_ranges(network, ranges)
+    for name in ("input", "y"):
+        reach = ranges.tensor(name)
+        for narrow in (Reach(reach.low + 1, reach.high), Reach(reach.low, reach.high - 1)):
+            others = tuple((n, narrow if n == name else r) for n, r in ranges.tensors)
+            with pytest.raises(CheckFailed, match=f"tensor {name}"):
+                dsp_range_check.check_ranges(network, Ranges(others))
+
+
+def test_wrong_coefficients_of_an_add_are_noticed() -> None:
+    network = next(n for n in dsp_networks.edges() if n.name == "add_equal_scales")
+    operator = network.operators[-1]
+    found = solve_add(network, operator)
+    assert found is not None
+    dsp_range_check.check_add(network, operator, found)
+    for wrong in (
+        replace(found, a=found.a + 20000),
+        replace(found, b=-found.b),
+        replace(found, c=found.c + (1 << 21)),
+        replace(found, shift=20),
+    ):
+        with pytest.raises(CheckFailed, match="is not TFLite's"):
+            dsp_range_check.check_add(network, operator, wrong)
+
+
+def canonical_of(multiplier, shift, low, high, zero_point: int) -> Canonical:
+    n, none = len(multiplier), np.zeros(0, np.int64)
+    rows, bias = np.zeros((n, 0), np.int64), np.zeros(n, np.int64)
+    return Canonical("y", rows, bias, multiplier, shift, 0, zero_point, -128, 127, none, none, low, high)
+
+
+def test_the_verdict_on_random_parameters_is_that_of_trying_every_accumulator() -> None:
+    rng = np.random.default_rng(11)
+    n = 400
+    multiplier, right = rng.integers(1 << 30, 1 << 31, n), rng.integers(4, 9, n)
+    low = rng.integers(-2000, 2000, n)
+    layer = canonical_of(multiplier, -right, low, low + rng.integers(0, 3000, n), -128)
+    relu = ReluBody(
+        np.full(n, 256), rng.choice([0, 0, 3, -200, 256], n),
+        (multiplier >> (right - 4)) + rng.choice([0, 0, 1, 1 << 14], n),
+        (1 << 10) + (1 << (10 - right)) + rng.choice([0, 0, 1, -3, 90], n), np.full(n, 11),
+    )  # fmt: skip
+    linear_layer = replace(layer, output_zero_point=7)
+    linear = LinearBody(
+        np.zeros(n, bool), multiplier + rng.choice([0, 0, 1, 1 << 20], n).clip(max=(1 << 31) - 1 - multiplier),
+        (1 << (right - 1)) + (7 << right) + rng.choice([0, 0, 1, -1], n), right, -128, 127,
+    )  # fmt: skip
+    verdicts = relu_holds(layer, relu), linear_holds(linear_layer, linear)
+    assert all(50 < verdict.sum() < n - 50 for verdict in verdicts)
+    acc = layer.low[:, None] + np.arange(3000)
+    inside = acc <= layer.high[:, None]
+    y = relu.scale[:, None] * acc + relu.start[:, None]
+    made = (((y * relu.multiplier[:, None] >> 32) + relu.addend[:, None]) >> 11).clip(0, 255) - 128
+    assert ((made == wanted(layer)(acc)) | ~inside).all(axis=1).tolist() == verdicts[0].tolist()
+    v = ((2 * acc * linear.multiplier[:, None] + (1 << 31)) >> 32) + linear.addend[:, None] - (acc < 0)
+    made = (v >> right[:, None]).clip(-128, 127)
+    assert ((made == wanted(linear_layer)(acc)) | ~inside).all(axis=1).tolist() == verdicts[1].tolist()

@@ -1,0 +1,130 @@
+"""The solver's parameters against TFLite's double rounding, accumulator by accumulator."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from network_builder import NONE, NetworkBuilder
+
+from mbv2gen import int8_reference
+from mbv2gen.arithmetic import multiply_by_quantized_multiplier
+from mbv2gen.dsp_ranges import Reach
+from mbv2gen.dsp_requantization import solve, solve_add, thresholds
+from mbv2gen.network import Clamp
+
+EVERY = np.arange(-128, 128).astype(np.int8)
+
+
+def wanted(acc, multiplier, right):
+    """uint8 output with zero point 0, by TFLite's arithmetic."""
+    return multiply_by_quantized_multiplier(acc, multiplier, -right).clip(0, 255)
+
+
+def made(acc, scale, solution, k, common_shift):
+    y = (acc << scale) + solution.bias_step[k]
+    assert np.abs(y).max() < 1 << 31
+    v = (y * solution.multiplier[k] >> 32) + solution.addend[k]
+    assert np.abs(v).max() < 1 << 31
+    return (v >> common_shift).clip(0, 255)
+
+
+def channels(rng: np.random.Generator, n: int, right: tuple[int, int]):
+    """n random channels whose outputs move over the whole of 0..255 or a part of it."""
+    multiplier, shift = rng.integers(1 << 30, 1 << 31, n), rng.integers(right[0], right[1] + 1, n)
+    span = (300 * rng.random(n) * 2.0 ** (shift + 1)).astype(np.int64) + 1
+    low = -(span * rng.random(n)).astype(np.int64)
+    return multiplier, shift, Reach(low, low + span)
+
+
+def test_thresholds_are_where_tflite_passes_each_output() -> None:
+    rng = np.random.default_rng(0)
+    multiplier, right = rng.integers(1 << 30, 1 << 31, 400), rng.integers(1, 24, 400)
+    multiplier[:2] = 1 << 30, (1 << 31) - 1
+    cross, t = thresholds(multiplier, right), np.arange(1, 256)
+    m, r = multiplier[:, None], right[:, None]
+    usable = cross < 1 << 31
+    assert (multiply_by_quantized_multiplier(cross, m, -r) >= t)[usable].all()
+    assert (multiply_by_quantized_multiplier(cross - 1, m, -r) < t)[usable].all()
+
+
+@pytest.mark.parametrize("bias_steps", [False, True])
+@pytest.mark.parametrize(("scale", "common_shift", "right"), [(8, 11, (4, 11)), (7, 11, (5, 10)), (7, 9, (3, 9))])
+def test_solved_channels_equal_tflite_on_every_accumulator(scale, common_shift, right, bias_steps) -> None:
+    multiplier, shift, reach = channels(np.random.default_rng(scale), 60, right)
+    found = solve(multiplier, shift, np.full(60, scale), reach, bias_steps=bias_steps, common_shift=common_shift)
+    assert found.solved.sum() > 40
+    for k in np.flatnonzero(found.solved):
+        acc = np.arange(reach.low[k], reach.high[k] + 1)
+        np.testing.assert_array_equal(
+            made(acc, scale, found, k, common_shift), wanted(acc, multiplier[k], shift[k]), err_msg=f"channel {k}"
+        )
+
+
+@given(
+    st.integers(1 << 30, (1 << 31) - 1), st.integers(1, 12), st.integers(2, 8), st.booleans(),
+    st.tuples(st.integers(-(1 << 19), 1 << 19), st.integers(0, 3000)),
+)  # fmt: skip
+def test_a_solution_holds_on_any_range_however_narrow(multiplier, right, scale, bias_steps, reach) -> None:
+    low, span = reach
+    arrays = (np.array([v], np.int64) for v in (multiplier, right, scale))
+    found = solve(*arrays, Reach(np.array([low]), np.array([low + span])), bias_steps=bias_steps)
+    if found.solved[0]:
+        acc = np.arange(low, low + span + 1)
+        np.testing.assert_array_equal(made(acc, scale, found, 0, 11), wanted(acc, multiplier, right))
+
+
+def test_channels_out_of_the_bodies_reach_come_back_unsolved() -> None:
+    reach = Reach(np.array([0, -(1 << 23), -5, 0]), np.array([1 << 14, 10, 1 << 14, 1 << 20]))
+    found = solve(np.array([1 << 30] * 4), np.array([3, 8, 8, 24]), np.full(4, 8), reach, bias_steps=True)
+    assert found.solved.tolist() == [False, False, True, False]
+
+
+def test_bias_steps_solve_channels_that_have_no_solution_without() -> None:
+    multiplier, shift, reach = channels(np.random.default_rng(9), 80, (11, 11))
+    plain, stepped = (
+        solve(multiplier, shift, np.full(80, 8), reach, bias_steps=steps).solved.sum() for steps in (False, True)
+    )
+    assert plain < 60 < stepped
+
+
+def test_a_dropped_bit_is_harmless_for_small_right_shifts_and_any_multiplier() -> None:
+    multiplier, shift, reach = channels(np.random.default_rng(2), 300, (4, 7))
+    assert solve(multiplier, shift, np.full(300, 8), reach, bias_steps=False).solved.all()
+
+
+def add_network(rng: np.random.Generator, ratio: float, clamp: Clamp = NONE, **fixed):
+    b = NetworkBuilder(rng)
+    left = b.input((256, 256, 1), int(rng.integers(-128, 128)), scale=0.03)
+    right = b.activation(left, "right", -128, 127)
+    scale, zero_point = float(np.float32(0.03 * ratio)), int(rng.integers(-128, 128))
+    b.tensors["right"] = replace(b.tensors["right"], scale=scale, zero_point=zero_point)
+    b.add(left, right, "y", clamp, **fixed)
+    return b.network("add", "y")
+
+
+@pytest.mark.parametrize("shift", [21, 22])
+def test_the_add_equals_tflite_on_all_pairs(shift: int) -> None:
+    rng = np.random.default_rng(shift)
+    found = 0
+    grids = [np.broadcast_to(v, (256, 256))[None, :, :, None] for v in (EVERY[:, None], EVERY[None])]
+    for _ in range(30):
+        network = add_network(rng, float(np.exp(rng.uniform(-1, 1))))
+        c = solve_add(network, network.operators[-1], shift)
+        if c is None:
+            continue
+        found += 1
+        v = c.a * EVERY[:, None].astype(np.int64) + c.b * EVERY[None].astype(np.int64) + c.c
+        assert np.abs(v).max() < 1 << 31
+        target = int8_reference.evaluate_operator(network, network.operators[-1], grids)[0, :, :, 0]
+        np.testing.assert_array_equal((v >> c.shift).clip(-128, 127), target)
+    assert found >= 25
+
+
+def test_an_add_that_clamps_within_int8_has_no_coefficients() -> None:
+    network = add_network(np.random.default_rng(1), 1.0, Clamp(0.0, 2.0), scale=0.05, zero_point=0)
+    assert network.operators[-1].act_min == 0
+    assert solve_add(network, network.operators[-1]) is None
