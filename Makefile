@@ -2,12 +2,15 @@
 PYTHON ?= python3
 BIN    := .venv/bin
 
-.PHONY: help setup demo test prove clean
+.PHONY: help setup demo test prove bench memory microbit clean
 
 help:
 	@echo "make demo    compile the example for a Cortex-M7 and prove it on the host and in QEMU"
 	@echo "make test    ruff, mypy and the tests (under 10 minutes on 2 cores)"
 	@echo "make prove   the long checks: all images on all networks"
+	@echo "make bench   instructions, bytes and exactness on the emulated boards -> docs/benchmarks.md"
+	@echo "make memory  the arena of many networks -> docs/memory.md"
+	@echo "make microbit  a trained network on an emulated BBC micro:bit"
 	@echo "make setup   only what these need: .venv, and Debian packages where missing"
 	@echo "make clean   remove .venv and everything built"
 
@@ -32,6 +35,15 @@ test: setup
 
 prove: setup
 	$(BIN)/pytest -n auto -m prove
+
+bench: setup
+	$(BIN)/python benchmarks/bench.py
+
+memory: .venv/installed
+	$(BIN)/python benchmarks/memory.py
+
+microbit: setup
+	$(BIN)/python examples/microbit/run.py
 
 clean:
 	rm -rf .venv build dist mbv2gen.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

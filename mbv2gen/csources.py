@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mbv2gen import __version__, dsp_bodies, resources
 from mbv2gen.fields import Symbol, TableName, Value
-from mbv2gen.layouts import Order, PlanarLines, Sums, Tile16, UInt8Lines, Vector
+from mbv2gen.layouts import Order, PlanarLines, Planes, PlaneTiles, Sums, Tile16, UInt8Lines
 from mbv2gen.identifiers import comment
 from mbv2gen.plan import Buffer
 from mbv2gen.program import Call, Program
@@ -33,6 +33,7 @@ class TapView:
     layer: int
     rows: Buffer
     form: str
+    band: int
     top: int
     left: int
     line: int
@@ -76,8 +77,10 @@ def render(program: Program, name: str, command: str) -> dict[str, str]:
 def kernel_files(program: Program) -> tuple[str, ...]:
     """The kernel files a program needs, and only those."""
     dot = ("mbv2_dot.h",) if _DOT_BODIES & set(program.bodies) else ()
+    shared = {"conv_1x1_planes_s8_dsp": "planes_s8_dsp", "depthwise_conv_planes_s8_dsp": "planes_s8_dsp"}
+    bodies = sorted({shared.get(body, body) for body in program.bodies})
     dsp = ("mbv2_dsp.h", "mbv2_dsp_bodies.h", "mbv2_dsp_rows.c", "mbv2_dsp_twins.c") if program.inner_bodies else ()
-    return COMMON + dot + dsp + tuple(f"mbv2_{body}.c" for body in program.bodies)
+    return COMMON + dot + dsp + tuple(f"mbv2_{body}.c" for body in bodies)
 
 
 def _kernels_dir() -> Path:
@@ -168,21 +171,23 @@ def _tail_table(tail: str, scale: float, zero_point: int) -> tuple[float, ...]:
 
 
 def _tap(call: Call) -> TapView:
-    h, w, c = call.output_shape
-    layout = call.output.layout
+    h, w, c = shape = call.output_shape
+    layout, order = call.output.layout, call.work.order
+
+    def view(form: str, top: int = 0, left: int = 0, line: int = 0, band: int = 1, height: int = h) -> TapView:
+        return TapView(call.layer, call.output, f"MBV2_TAP_{form}", band, top, left, line, height, w, c, order)
+
     if isinstance(layout, PlanarLines):
-        line = layout.line_bytes(call.output_shape)
-        return TapView(call.layer, call.output, "MBV2_TAP_LINES", layout.pad_top, layout.pad_left, line, h, w, c, None)
+        return view("LINES", layout.pad_top, layout.pad_left, layout.line_bytes(shape))
     if isinstance(layout, UInt8Lines):
-        line = layout.line_bytes(call.output_shape)
-        return TapView(call.layer, call.output, "MBV2_TAP_UINT8_LINES", layout.pad_top, layout.LEAD, line, h, w, c, call.work.order)
-    if isinstance(layout, Tile16):
-        return TapView(call.layer, call.output, "MBV2_TAP_TILE16", 0, 0, 0, h, w, c, call.work.order)
+        return view("UINT8_LINES", layout.pad_top, layout.LEAD, layout.line_bytes(shape))
+    if isinstance(layout, Planes):
+        return view("UINT8_LINES", 0, layout.lead(shape), layout.plane_bytes(shape), layout.band(shape))
+    if isinstance(layout, Tile16 | PlaneTiles):
+        return view("TILE16", band=layout.band(shape) if isinstance(layout, PlaneTiles) else 1)
     if isinstance(layout, Sums):  # of this tensor no row ever exists
-        return TapView(call.layer, call.output, "MBV2_TAP_NHWC", 0, 0, 0, 0, w, c, None)
-    if isinstance(layout, Vector):
-        return TapView(call.layer, call.output, "MBV2_TAP_NHWC", 0, 0, 0, h, w, c, call.work.order)
-    return TapView(call.layer, call.output, "MBV2_TAP_NHWC", 0, 0, 0, h, w, c, None)
+        return view("NHWC", height=0)
+    return view("NHWC", band=call.band)
 
 
 def initialiser(value: Value, name: str, layer: int) -> str:

@@ -13,10 +13,6 @@ Code = list[str]
 
 CORES = ("cortex-m4", "cortex-m7", "cortex-m33")
 
-COMMON_SHIFT = 11
-"""The one right shift of every ReLU output: v = SMMLA(y, M, C), q = USAT8(v >> 11). Each channel's own shift is put
-into y (weights scaled by a power of two) or taken from its multiplier; both are proved exact at compile time."""
-
 _HEAD = """\
 /* SPDX-License-Identifier: 0BSD
  *
@@ -64,9 +60,13 @@ def staggered(first: Sequence[str], second: Sequence[str], distance: int = 2) ->
     return code + list(second[len(first) - distance :] if len(first) > distance else second)
 
 
-def common_requantization(accumulators: Sequence[str], multiplier: str, constant: str) -> Code:
-    """y -> USAT8(SMMLA(y, M, C) >> COMMON_SHIFT), in place."""
+def common_requantization(accumulators: Sequence[str], multiplier: str, constant: str, shift: int) -> Code:
+    """y -> USAT8(SMMLA(y, M, C) >> shift), in place, with one shift (of dsp_shifts) for all channels.
+
+    Each channel's own shift is put into y (weights scaled by a power of two) or taken from its multiplier; both are
+    proved exact at compile time.
+    """
     return staggered(
         [f"smmla {y}, {y}, {multiplier}, {constant}" for y in accumulators],
-        [f"usat {y}, #8, {y}, asr #{COMMON_SHIFT}" for y in accumulators],
+        [f"usat {y}, #8, {y}, asr #{shift}" for y in accumulators],
     )

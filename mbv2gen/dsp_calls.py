@@ -10,14 +10,14 @@ from __future__ import annotations
 import numpy as np
 
 from mbv2gen.dsp_fully_connected import pack_fully_connected
-from mbv2gen.dsp_kernels import DSP, NARROW, stem_tile_bytes
+from mbv2gen.dsp_kernels import DSP, NARROW, plane_body, stem_tile_bytes
 from mbv2gen.dsp_packing import PackedRelu, pack_depthwise, pack_linear, pack_relu
 from mbv2gen.dsp_ranges import Layer, layer, ranges
 from mbv2gen.dsp_requantization import solve_add
 from mbv2gen.dsp_streams import General, Stream, position_pairs
 from mbv2gen.dsp_tiles import STEM1_PAIRS, STEM3_PAIRS, Pairs, byte_pairs, expand_pairs
 from mbv2gen.fields import NULL, Fields, Symbol, TableName, Value
-from mbv2gen.layouts import Order, UInt8Lines, even
+from mbv2gen.layouts import Layout, Order, Planes, PlaneTiles, UInt8Lines, even
 from mbv2gen.packing import Table
 from mbv2gen.plain_calls import plain_work, rows_field
 from mbv2gen.plan import Buffer
@@ -58,19 +58,19 @@ class DspPacker:
         if isinstance(operator, QFullyConnected):
             return self._fully_connected(operator, canonical, rows, scratch or 0)
         if isinstance(operator, QDepthwiseConv2D):
-            return self._depthwise(operator, canonical, rows)
+            return self._depthwise(operator, canonical, rows, isinstance(inputs[0].layout, Planes))
         if body == "conv_stem_s8_dsp":
             return self._stem(operator, canonical, inputs[0], output, scratch or 0)
-        if body in ("conv_1x1_lines_s8_dsp", "conv_1x1_sums_s8_dsp"):
+        if body in ("conv_1x1_lines_s8_dsp", "conv_1x1_sums_s8_dsp", "conv_1x1_planes_s8_dsp"):
             return self._relu(operator, body, canonical, inputs[0], output, scratch or 0)
-        return self._linear(operator, canonical, rows, scratch)
+        return self._linear(operator, canonical, rows, inputs[0].layout, scratch)
 
     def _relu(
         self, operator: QConv2D, body: str, rows: Layer, source: Buffer, output: Buffer, scratch: int
     ) -> Work:
         """A pointwise convolution to lines or to pool sums."""
         c = self._network.shape(operator.inputs[0])[2]
-        lines = body == "conv_1x1_lines_s8_dsp"
+        lines = body != "conv_1x1_sums_s8_dsp"
         narrow = lines and c < NARROW and c % 4 == 0
         form = "tile_s" if narrow else "tile" if c % 4 == 0 else "bytes"
         pairs = expand_pairs(c) if c % 4 == 0 else byte_pairs(c)
@@ -91,7 +91,11 @@ class DspPacker:
     ) -> Fields:
         """A mbv2_conv_1x1_dsp whose output is in the packer's order."""
         in_h, _, in_c = self._network.shape(operator.inputs[0])
-        _, width, out_c = self._network.shape(operator.outputs[0])
+        shape = self._network.shape(operator.outputs[0])
+        layout, out_c = output.layout, shape[2]
+        width = shape[0] * shape[1] if isinstance(layout, Planes) else shape[1]
+        line_bytes = layout.line_bytes(shape) if isinstance(layout, UInt8Lines) else 0
+        line_bytes = layout.plane_bytes(shape) if isinstance(layout, Planes) else line_bytes
         bodies: list[Value] = []
         for stream, own in ((packed.common, ""), (packed.own, "_sh")):
             suffix = ("_x" + own[1:] if own else "_x") if packed.unpacked else own
@@ -112,7 +116,9 @@ class DspPacker:
             ("width", width),
             ("out_c", out_c),
             ("expand_pairs", even(in_c) // 2),
-            ("line_top", output.layout.pad_top if isinstance(output.layout, UInt8Lines) else 0),
+            ("line_top", layout.pad_top if isinstance(layout, UInt8Lines) else 0),
+            ("line_bytes", line_bytes),
+            ("band", 1),
         )
 
     def _stem(self, operator: QConv2D, rows: Layer, source: Buffer, output: Buffer, scratch: int) -> Work:
@@ -138,9 +144,13 @@ class DspPacker:
         )
         return _relu_work("mbv2_conv_stem_dsp", fields, packed)
 
-    def _linear(self, operator: QConv2D, rows: Layer, buffers: Fields, scratch: int | None) -> Work:
+    def _linear(
+        self, operator: QConv2D, rows: Layer, buffers: Fields, layout: Layout, scratch: int | None
+    ) -> Work:
         """A pointwise convolution to NHWC, from tiles where the input has an order, else from NHWC."""
         h, w, c = self._network.shape(operator.inputs[0])
+        if isinstance(layout, PlaneTiles):
+            w *= layout.band((h, w, c))
         order = self._orders.get(operator.inputs[0])
         form = None if order is not None else "tile" if c % 4 == 0 else "bytes"
         pairs: Pairs = position_pairs(order) if order is not None else expand_pairs(c) if c % 4 == 0 else byte_pairs(c)
@@ -166,6 +176,8 @@ class DspPacker:
             ("out_c", len(operator.bias)),
             ("expand_pairs", even(c) // 2),
             ("line_top", 0),
+            ("line_bytes", 0),
+            ("band", layout.band((h, w, c)) if isinstance(layout, PlaneTiles) else 1),
         )
         tables = _tables(
             ("stream", packed.stream, weights), ("own_stream", packed.rest, weights), ("general", packed.general, weights)
@@ -173,26 +185,30 @@ class DspPacker:
         statistics = _statistics(packed.statistics)
         return Work("mbv2_conv_1x1_dsp", fields, (), tables, None, _symbols(fields), statistics, packed)
 
-    def _depthwise(self, operator: QDepthwiseConv2D, rows: Layer, buffers: Fields) -> Work:
+    def _depthwise(self, operator: QDepthwiseConv2D, rows: Layer, buffers: Fields, on_planes: bool) -> Work:
         packed = pack_depthwise(rows, self._orders[operator.inputs[0]], solver=self._solver)
         self._orders[operator.outputs[0]] = packed.order
-        w = operator.window
-        body = "dw_rows1" if w.stride_w == 1 else "dw_rows2" if w.pad_left else "dw_rows2_same"
+        w, shape = operator.window, self._network.shape(operator.inputs[0])
+        rows_body = "dw_rows1" if w.stride_w == 1 else "dw_rows2" if w.pad_left else "dw_rows2_same"
+        body = plane_body(operator, shape[:2]) if on_planes else rows_body
+        start: Fields = (*buffers, ("body", Symbol(f"mbv2_{body}_dsp")), ("stream", _table("stream", packed.stream)))
         fields: Fields = (
-            *buffers,
-            ("body", Symbol(f"mbv2_{body}_dsp")),
-            ("stream", _table("stream", packed.stream)),
+            *start,
             ("general", self._general(operator, packed.general, 9)),
             ("channels", packed.stream.channels),
-            ("in_w", self._network.shape(operator.inputs[0])[1]),
+            ("in_w", shape[1]),
             ("out_w", self._network.shape(operator.outputs[0])[1]),
             ("stride_h", w.stride_h),
             ("stride_w", w.stride_w),
             ("pad_left", w.pad_left),
         )
+        if on_planes:
+            fields = (*start, ("channels", packed.stream.channels), ("lead", Planes().lead(shape)))
         tables = _tables(("stream", packed.stream, 9), ("general", packed.general, 9))
-        statistics = _statistics(packed.statistics)
-        return Work("mbv2_depthwise_dsp", fields, (), tables, packed.order, _symbols(fields), statistics, packed)
+        struct = "mbv2_depthwise_planes_dsp" if on_planes else "mbv2_depthwise_dsp"
+        return Work(
+            struct, fields, (), tables, packed.order, _symbols(fields), _statistics(packed.statistics), packed
+        )
 
     def _fully_connected(self, operator: QFullyConnected, rows: Layer, buffers: Fields, scratch: int) -> Work:
         inputs = self._orders.get(operator.inputs[0], tuple(range(operator.weights.shape[1])))

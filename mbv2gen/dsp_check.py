@@ -35,19 +35,22 @@ from mbv2gen.quantized_network import QConv2D, QDepthwiseConv2D, QFullyConnected
 
 Weighted = QConv2D | QDepthwiseConv2D | QFullyConnected
 
+# The shifts by an immediate, as the bodies have them: of packed and unpacked ReLU outputs and of depthwise ones.
+PACKED_SHIFT, UNPACKED_SHIFT, DEPTHWISE_SHIFT = 11, 9, 9
+
 
 def check_relu(network: QuantizedNetwork, operator: Weighted, ranges: Ranges, packed: PackedRelu) -> None:
     """Both streams of a ReLU layer, and its records of the general body."""
     layer = canonical(network, operator, ranges)
     columns = _columns(layer, [c for pair in packed.pairs for c in pair])
     order = _order(layer, packed.order, packed.common.channels + packed.own.channels)
-    bits, offset = (7, 128) if packed.unpacked else (8, 0)
+    bits, offset, common_shift = (7, 128, UNPACKED_SHIFT) if packed.unpacked else (8, 0, PACKED_SHIFT)
     parts = [
         decode_pairs(stream.data, len(packed.pairs), unpacked=packed.unpacked) for stream in (packed.common, packed.own)
     ]
     _require(layer, (parts[0].shift == 0) & parts[0].ends, "END word of the common shift", order[: len(parts[0].shift)])
     _require(layer, parts[1].ends, "END word", order[len(parts[0].shift) :])
-    shift = np.concatenate([np.full(len(parts[0].shift), packed.common_shift), parts[1].shift])
+    shift = np.concatenate([np.full(len(parts[0].shift), common_shift), parts[1].shift])
     decoded = _joined(parts, shift)
     rows = _rows(layer, order)
     start = decoded.start << (0 if packed.unpacked else 8) * (np.arange(len(order)) % 2 == 0)
@@ -74,7 +77,7 @@ def check_depthwise(
     matches = (scaled == stored).all(axis=2)
     _require(layer, matches.any(axis=0) | silent, "weights", order)
     bits = matches.argmax(axis=0)
-    shift = np.full(len(order), packed.common_shift)
+    shift = np.full(len(order), DEPTHWISE_SHIFT)
     body = ReluBody(
         np.int64(1) << bits, _int32(decoded.start - (rows.bias << bits)), decoded.multiplier, decoded.addend, shift
     )

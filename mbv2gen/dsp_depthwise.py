@@ -4,8 +4,9 @@ Pixels stand in words of four bytes, p0 p2 p1 p3, so that UXTB16 yields the neig
 (p2, p3). Weights are int16 pairs (w0, w1) and (w1, w2): one SMLAD and one SMLABB/BT/TB an output and row, where the
 three pixels stand as two in a register and one half of another.
 
-Weights and bias are scaled by 2^s, s = 12 - rs (2..8), so that one right shift of 11 serves every channel:
-v = SMMLA(y, M, C), C = 2^(s-2) + 2^10, is TFLite's double rounding as one floor where the zero point is 0 (uint8).
+Weights and bias are scaled by 2^s so that one right shift of 9 serves every channel. For right shifts rs of 2..8,
+s = 10 - rs (2..8): v = SMMLA(y, M, C), C = 2^(s-2) + 2^8, is TFLite's double rounding as one floor where the zero point
+is 0 (uint8). For larger ones s = 8 at most, and dsp_requantization finds M and C.
 
 Registers: r0-r2 rows, r3 stream, r4 tile, r5-r8 accumulators, r9 r10 weights, r11 r12 lr pixels.
 Stack: 0 end of the channel's tile, 4 bytes between groups, 8 tile, 12 step between lines, 16 end of stream, 20 span.
@@ -13,7 +14,10 @@ Stack: 0 end of the channel's tile, 4 bytes between groups, 8 tile, 12 step betw
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mbv2gen.dsp_assembly import Code, common_requantization, function
+from mbv2gen.dsp_shifts import DEPTHWISE_SHIFT
 
 _Y = ("r5", "r6", "r7", "r8")
 CHANNEL_BYTES = 36
@@ -134,6 +138,11 @@ _FOUR = {"1": _stride_1, "2": _stride_2, "2_same": _stride_2_same}
 _TWO = {"1": _rest_stride_1, "2": _rest_stride_2, "2_same": _rest_stride_2_same}
 
 
+def requantized(accumulators: Sequence[str], multiplier: str, constant: str) -> Code:
+    """y -> uint8, in place."""
+    return common_requantization(accumulators, multiplier, constant, DEPTHWISE_SHIFT)
+
+
 def next_channel(register: str) -> Code:
     """Moves a tile pointer, 8-byte aligned at channel 0: 2 bytes to the odd channel of a pair, 14 to the next pair."""
     return [f"add {register}, {register}, #2", f"tst {register}, #4", "it ne", f"addne {register}, {register}, #12"]
@@ -157,7 +166,7 @@ def depthwise_rows(name: str, stride: str, rest: bool) -> str:
     ]
     for row in range(3):
         code += _FOUR[stride](row, ["r8"] * 4 if row == 0 else list(_Y))  # r8 holds the bias and is written last
-    code += ["ldrd r11, r12, [r3, #24]", "ldrd r9, r10, [sp]", *common_requantization(_Y, "r11", "r12")]
+    code += ["ldrd r11, r12, [r3, #24]", "ldrd r9, r10, [sp]", *requantized(_Y, "r11", "r12")]
     code += ["strh r6, [r4, #4]", "strh r7, [r4, #8]", "strh r8, [r4, #12]", "strh r5, [r4]"]
     code += ["add r4, r4, r10", "cmp r4, r9", "bne 1b", *(_two_more(stride) if rest else [])]
     code += ["ldrd r4, r5, [sp, #8]", "ldrd r6, r7, [sp, #16]"]
@@ -174,5 +183,5 @@ def _two_more(stride: str) -> Code:
     code = ["ldr r6, [r3, #32]"]
     for row in range(3):
         code += _TWO[stride](row, ["r6"] * 2 if row == 0 else list(_Y))
-    code += ["ldrd r11, r12, [r3, #24]", *common_requantization(_Y[:2], "r11", "r12")]
+    code += ["ldrd r11, r12, [r3, #24]", *requantized(_Y[:2], "r11", "r12")]
     return [*code, "strh r5, [r4]", "strh r6, [r4, #4]"]

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from mbv2gen.dsp_fully_connected import refuses_fully_connected
 from mbv2gen.dsp_packing import refuses_depthwise, refuses_linear, refuses_relu
-from mbv2gen.dsp_ranges import Ranges, layer
+from mbv2gen.dsp_parameters import depthwise_parameters
+from mbv2gen.dsp_ranges import Layer, Ranges, layer
 from mbv2gen.dsp_requantization import solve_add
 from mbv2gen.kernels import Contract, per_input, per_mac
-from mbv2gen.layouts import RowNHWC, Sums, Tile16, UInt8Lines, Vector, even
+from mbv2gen.layouts import Planes, PlaneTiles, RowNHWC, Sums, Tile16, UInt8Lines, Vector, even
 from mbv2gen.quantized_network import QAdd, QConv2D, QDepthwiseConv2D, QFullyConnected, QOperator, QuantizedNetwork
 
 TILE_PAIR_BYTES = 16
@@ -64,6 +65,37 @@ def takes_add(operator: QOperator, network: QuantizedNetwork, known: Ranges) -> 
     return (operator.act_min, operator.act_max) == (-128, 127) and solve_add(network, operator) is not None
 
 
+PLANES = ((6, 6), (3, 3))
+
+
+def takes_planes(operator: QOperator, network: QuantizedNetwork, known: Ranges) -> bool:
+    """A pointwise convolution with ReLU on a 6x6 or 3x3 plane."""
+    return network.shape(operator.outputs[0])[:2] in PLANES and takes_relu(operator, network, known)
+
+
+def takes_plane_depthwise(operator: QOperator, network: QuantizedNetwork, known: Ranges) -> bool:
+    """Depthwise 3x3 on 6x6 (stride 1, or stride 2 to 3x3) or on 3x3, all channels within the fast body's bounds."""
+    assert isinstance(operator, QDepthwiseConv2D)
+    w, plane = operator.window, network.shape(operator.inputs[0])[:2]
+    if plane not in PLANES or plane_body(operator, plane) is None or not takes_depthwise(operator, network, known):
+        return False
+    return (w.kernel_h, w.kernel_w) == (3, 3) and not general_depthwise(layer(network, operator, known))
+
+
+def plane_body(operator: QDepthwiseConv2D, plane: tuple[int, int]) -> str | None:
+    """The body for a window on a plane; None where there is none."""
+    w = operator.window
+    sides = (w.stride_h, w.stride_w, w.pad_top, w.pad_left)
+    if plane == (3, 3):
+        return "dw_plane3" if sides == (1, 1, 1, 1) else None
+    return {(1, 1, 1, 1): "dw_plane6", (2, 2, 1, 1): "dw_plane6s2", (2, 2, 0, 0): "dw_plane6s2_same"}.get(sides)
+
+
+def general_depthwise(rows: Layer) -> bool:
+    """Whether some channel needs the general body, which works on lines only."""
+    return bool(depthwise_parameters(rows, solver=True).general.any())
+
+
 def takes_fully_connected(operator: QOperator, network: QuantizedNetwork, known: Ranges) -> bool:
     """Right shifts and bounds of the fully connected body."""
     assert isinstance(operator, QFullyConnected)
@@ -105,11 +137,22 @@ DSP: tuple[Contract, ...] = (
     ),
     Contract("mean_sums_s8_dsp", "mean", Sums, Vector, per_input(2)),
     Contract(
-        "fully_connected_s8_dsp", "fully_connected", Vector, RowNHWC, per_mac(1, 30), takes_fully_connected, _words_bytes
+        "fully_connected_s8_dsp", "fully_connected", Vector, RowNHWC, per_mac(1, 30), takes_fully_connected, _words_bytes,
+        whole_input=True,
     ),
     Contract(
-        "fully_connected_s8_dsp", "fully_connected", RowNHWC, RowNHWC, per_mac(1, 31), takes_fully_connected, _words_bytes
+        "fully_connected_s8_dsp", "fully_connected", RowNHWC, RowNHWC, per_mac(1, 31), takes_fully_connected, _words_bytes,
+        whole_input=True,
     ),
+    Contract(
+        "conv_1x1_planes_s8_dsp", "pointwise", RowNHWC, Planes, per_mac(0.85, 4), takes_planes, _tile_bytes,
+        whole_input=True, wide=True,
+    ),
+    Contract(
+        "depthwise_conv_planes_s8_dsp", "depthwise", Planes, PlaneTiles, per_mac(1.3, 0), takes_plane_depthwise,
+        whole_input=True, wide=True,
+    ),
+    Contract("conv_1x1_tile_s8_dsp", "pointwise", PlaneTiles, RowNHWC, per_mac(0.78, 6), takes_linear, wide=True),
     Contract("add_s8_dsp", "add", RowNHWC, RowNHWC, per_input(7), takes_add, in_place=True),
 )
 # fmt: on

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from mbv2gen.dsp_parameters import (
-    PACKED_SCALE,
     UNPACKED_SCALE,
     LinearParameters,
     ReluParameters,
@@ -26,7 +25,6 @@ from mbv2gen.dsp_parameters import (
     relu_parameters,
 )
 from mbv2gen.dsp_ranges import Int64Array, Layer, accumulator_reach
-from mbv2gen.dsp_requantization import COMMON_SHIFT
 from mbv2gen.dsp_streams import (
     PACKED_LIMIT,
     TURN,
@@ -64,7 +62,6 @@ class PackedRelu:
     pairs: Pairs  # columns of the weights by the tile's pairs
     unpacked: bool
     order: tuple[int, ...]
-    common_shift: int
     common: Stream
     own: Stream
     general: General
@@ -76,7 +73,6 @@ class PackedDepthwise:
     """A depthwise layer in the order of its input's positions."""
 
     order: tuple[int, ...]
-    common_shift: int
     stream: Stream
     general: General
     statistics: Statistics
@@ -100,7 +96,7 @@ def refuses_relu(rows: Layer) -> str | None:
     """Why the ReLU and depthwise bodies cannot run ``rows``; None where they can, some channels in the general body."""
     if rows.output_zero_point != -128 or rows.act_min != -128:
         return f"its output's zero point and act_min are {rows.output_zero_point} and {rows.act_min}, not -128"
-    if relu_parameters(rows, PACKED_SCALE, solver=False, stepped_slots=False).general.all():
+    if relu_parameters(rows, unpacked=False, solver=False).general.all():
         return "no channel keeps to the fast bodies' bounds, shifts and clamp (act_max 127)"
     return None
 
@@ -113,7 +109,7 @@ def refuses_depthwise(rows: Layer) -> str | None:
         return f"its input's zero point is {rows.zero_point}, not -128: padding would not be 0"
     if rows.output_zero_point != -128 or rows.act_min != -128:
         return f"its output's zero point and act_min are {rows.output_zero_point} and {rows.act_min}, not -128"
-    if depthwise_parameters(rows, solver=False).general.all():
+    if all(depthwise_parameters(rows, solver=solver).general.all() for solver in (False, True)):
         return "no channel keeps to the fast bodies' bounds, shifts and clamp (act_max 127)"
     return None
 
@@ -134,7 +130,6 @@ def pack_relu(
     unpacked: bool = False,
     head: int = TURN,
     solver: bool = True,
-    common_shift: int = COMMON_SHIFT,
 ) -> PackedRelu:
     """Streams of the ReLU bodies for a tile of ``pairs``: each column of the weights once, NOTHING where none stands.
 
@@ -143,8 +138,7 @@ def pack_relu(
     """
     assert refuses_relu(rows) is None, "the caller asks refuses_relu first"
     padded = pad_pairs(pairs, head)
-    scale = UNPACKED_SCALE if unpacked else PACKED_SCALE
-    parameters = relu_parameters(rows, scale, solver=solver, stepped_slots=not unpacked, common_shift=common_shift)
+    parameters = relu_parameters(rows, unpacked=unpacked, solver=solver)
     bias = folded_bias(rows, 128 if unpacked else 0)
     common, own = _slots(parameters)
     order = tuple(int(c) for c in (*common, *own))
@@ -153,7 +147,6 @@ def pack_relu(
         padded,
         unpacked,
         order,
-        common_shift,
         _relu_stream(rows, parameters, bias, common, padded, unpacked=unpacked, own=False),
         _relu_stream(rows, parameters, bias, own, padded, unpacked=unpacked, own=True),
         general_records(rows, bias, order, positions, padded, tile_shift=UNPACKED_SCALE if unpacked else 0),
@@ -167,15 +160,13 @@ def pack_relu(
     )
 
 
-def pack_depthwise(
-    rows: Layer, order: Sequence[int], *, solver: bool = True, common_shift: int = COMMON_SHIFT
-) -> PackedDepthwise:
+def pack_depthwise(rows: Layer, order: Sequence[int], *, solver: bool = True) -> PackedDepthwise:
     """Streams of the 3x3 depthwise bodies: 36 bytes a channel, in the order in which the lines stand.
 
     Three rows of int16 (w0, w1), (w1, w2); M; C; bias. Weights and bias are scaled so that one shift serves all.
     """
     assert refuses_depthwise(rows) is None, "the caller asks refuses_depthwise first"
-    p = depthwise_parameters(rows, solver=solver, common_shift=common_shift)
+    p = depthwise_parameters(rows, solver=solver)
     index = np.array([c if c != NOTHING else len(rows.bias) for c in order], np.int64)
     used = ~p.silent
     scaled = (np.where(used[:, np.newaxis], rows.weights, 0) << p.scale[:, np.newaxis]).reshape(-1, 3, 3)
@@ -186,7 +177,6 @@ def pack_depthwise(
     positions = [k for k, c in enumerate(order) if c != NOTHING and p.general[c]]
     return PackedDepthwise(
         tuple(int(c) for c in order),
-        common_shift,
         Stream(stream.astype("<u4").tobytes(), len(order)),
         general_records(rows, rows.bias, order, positions, None),
         Statistics(int(used.sum()), 0, 0, int((p.constant >= 0).sum()), int(p.general.sum())),

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mbv2gen.dsp_ranges import Int64Array, Layer, Reach, accumulator_reach, output_reach, scaled_reach
-from mbv2gen.dsp_requantization import COMMON_SHIFT, BoolArray, solve
+from mbv2gen.dsp_requantization import BoolArray, solve
+from mbv2gen.dsp_shifts import DEPTHWISE_SHIFT, PACKED_SHIFT, UNPACKED_SHIFT
 
 PACKED_SCALE = 8  # y = acc << 8: what the difference of a packed pair gives
 UNPACKED_SCALE = 7  # y = acc << 7: put in by the tile of the body that does not pack
@@ -76,14 +77,13 @@ class LinearParameters:
 NO_CONSTANT = 1 << 10
 
 
-def relu_parameters(
-    rows: Layer, scale: int, *, solver: bool, stepped_slots: bool, common_shift: int = COMMON_SHIFT
-) -> ReluParameters:
-    """Parameters of the ReLU bodies, ``scale`` PACKED_SCALE or UNPACKED_SCALE.
+def relu_parameters(rows: Layer, *, unpacked: bool, solver: bool) -> ReluParameters:
+    """Parameters of the ReLU bodies, packed or ``unpacked``.
 
-    Without ``solver`` every channel that is neither constant nor general takes a shift of its own.
-    ``stepped_slots``: only half of the slots take a bias_step (packed pairs), so it is used where it must be.
+    Without ``solver`` every channel that is neither constant nor general takes a shift of its own. In a packed pair
+    only one of the two slots takes a bias_step, so there a channel is ``stepped`` only where it must be.
     """
+    scale, common_shift = (UNPACKED_SCALE, UNPACKED_SHIFT) if unpacked else (PACKED_SCALE, PACKED_SHIFT)
     acc = accumulator_reach(rows)
     constant = _constant_uint8(rows)
     own_shift, own_addend, possible = _own_shift(rows, acc, scale)
@@ -101,8 +101,8 @@ def relu_parameters(
     return ReluParameters(
         constant,
         general,
-        first.solved | ~active | (second.solved & (not stepped_slots)),
-        second.solved & stepped_slots,
+        first.solved | ~active | (second.solved & unpacked),
+        second.solved & (not unpacked),
         first.multiplier + second.multiplier,
         np.where(active, first.addend + second.addend, value << common_shift),
         second.bias_step,
@@ -112,25 +112,25 @@ def relu_parameters(
     )
 
 
-def depthwise_parameters(rows: Layer, *, solver: bool, common_shift: int = COMMON_SHIFT) -> DepthwiseParameters:
+def depthwise_parameters(rows: Layer, *, solver: bool) -> DepthwiseParameters:
     """Parameters of the depthwise bodies.
 
-    With scale = common_shift + 1 - right >= 2 they are exact as they stand (right shifts of 4..10 for a common shift
-    of 11); for larger right shifts the ``solver`` searches at the greatest scale, then at the one that drops no bits.
+    With scale = DEPTHWISE_SHIFT + 1 - right >= 2 they are exact as they stand (right shifts of 2..8); for larger right
+    shifts the ``solver`` searches at the greatest scale, then at the one that drops no bits.
     """
     acc, right = accumulator_reach(rows), -rows.shift
     constant = _constant_uint8(rows)
-    exact = (common_shift + 1 - right).clip(0, 15)
-    usable = (constant < 0) & _fits_uint8(rows) & (solver | (right < common_shift))
+    exact = (DEPTHWISE_SHIFT + 1 - right).clip(0, 15)
+    usable = (constant < 0) & _fits_uint8(rows) & (solver | (right < DEPTHWISE_SHIFT))
     found = _no_depthwise(len(right))
     for scale, bias_steps in (
-        (np.where(right < common_shift, exact, DEPTHWISE_SCALE), False),
-        (np.where(right < common_shift, exact, DEPTHWISE_SCALE), True),
+        (np.where(right < DEPTHWISE_SHIFT, exact, DEPTHWISE_SCALE), False),
+        (np.where(right < DEPTHWISE_SHIFT, exact, DEPTHWISE_SCALE), True),
         (exact, True),
     ):
         holds = np.abs(rows.weights).max(axis=1) << scale < 1 << 15
         multiplier = np.where(usable & holds & ~found.solved, rows.multiplier, 0)
-        more = solve(multiplier, right, scale, acc, bias_steps=bias_steps, common_shift=common_shift)
+        more = solve(multiplier, right, scale, acc, bias_steps=bias_steps, common_shift=DEPTHWISE_SHIFT)
         found = _Found(
             found.solved | more.solved,
             np.where(more.solved, scale, found.scale),
@@ -138,7 +138,7 @@ def depthwise_parameters(rows: Layer, *, solver: bool, common_shift: int = COMMO
             found.addend + more.addend,
             found.bias_step + more.bias_step,
         )
-    addend = np.where(found.solved, found.addend, np.maximum(constant, 0) << common_shift)
+    addend = np.where(found.solved, found.addend, np.maximum(constant, 0) << DEPTHWISE_SHIFT)
     general = ~found.solved & (constant < 0)
     return DepthwiseParameters(constant, general, found.scale, found.multiplier, addend, found.bias_step)
 

@@ -13,8 +13,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mbv2gen.dsp_assembly import Code, common_requantization, function
-from mbv2gen.dsp_depthwise import CHANNEL_BYTES, next_channel
+from mbv2gen.dsp_assembly import Code, function
+from mbv2gen.dsp_depthwise import CHANNEL_BYTES, next_channel, requantized
 
 PLANE6_BYTES = 44
 """From one 6x6 plane to the next."""
@@ -61,7 +61,7 @@ def depthwise_plane6(name: str) -> str:
             k = odd + row - 1
             code += _six_pixels(_OFFSETS[k], k % 2 == 1, row, ("r12", "lr"))
             code += _six_outputs(y, "r12", "lr", ["r8"] * 6 if row == 0 else y)
-        code += ["ldrd r9, r10, [r1, #24]", *common_requantization(y, "r9", "r10"), *_stored(y, 6 * odd, "r2", "r11")]
+        code += ["ldrd r9, r10, [r1, #24]", *requantized(y, "r9", "r10"), *_stored(y, 6 * odd, "r2", "r11")]
     code += ["ldrd r12, r2, [sp]", f"add r0, r0, #{PLANE6_BYTES}", f"add r1, r1, #{CHANNEL_BYTES}", *next_channel("r2")]
     code += ["str r2, [sp, #4]", "cmp r1, r12", "bne 1b", "add sp, #12", "pop {r4-r11, pc}"]
     return function(name, "Depthwise 3x3 on 6x6 planes, stride 1: two output rows of every channel.", code)
@@ -92,7 +92,7 @@ def depthwise_plane6_stride2(name: str, same: bool) -> str:
             k = row if same else row - 1
             code += _six_pixels(12 * out_row + _OFFSETS[k], k % 2 == 1, row, ("r12", "lr"))
             code += _three_outputs(same, ("r5",) * 3 if row == 0 else y)
-        code += ["ldrd r9, r10, [r1, #24]", *common_requantization(y, "r9", "r10")]
+        code += ["ldrd r9, r10, [r1, #24]", *requantized(y, "r9", "r10")]
         code += _stored(y, 3 * out_row, "r2", "r11")
     code += ["ldrd r12, r2, [sp]", f"add r0, r0, #{PLANE6_BYTES}", f"add r1, r1, #{CHANNEL_BYTES}", *next_channel("r2")]
     code += ["str r2, [sp, #4]", "cmp r1, r12", "bne 1b", "add sp, #12", "pop {r4-r11, pc}"]
@@ -159,7 +159,7 @@ def depthwise_plane3(name: str) -> str:
         for row in rows:
             code.append(f"ldrd r11, r12, [r1, #{8 * row}]")
             code += _plane3_row(y, ("r10",) * 3 if row == rows[0] else y, out_row + row - 1)
-        code += ["ldrd r11, r12, [r1, #24]", *common_requantization(y, "r11", "r12")]
+        code += ["ldrd r11, r12, [r1, #24]", *requantized(y, "r11", "r12")]
         code += _stored(y, 3 * out_row, "lr", "r11")
     code += ["ldrd r12, lr, [sp]", f"add r1, r1, #{CHANNEL_BYTES}", *next_channel("lr")]
     code += ["str lr, [sp, #4]", "cmp r1, r12", "bne 1b", "add sp, #12", "pop {r4-r11, pc}"]

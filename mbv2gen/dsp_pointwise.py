@@ -19,6 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mbv2gen.dsp_assembly import Code, common_requantization, function, groups_loads
+from mbv2gen.dsp_shifts import PACKED_SHIFT, UNPACKED_SHIFT
 
 _FIRST = ("r2", "r3", "r4", "r5")
 _SECOND = ("r6", "r7", "r8", "r9")
@@ -154,8 +155,8 @@ def _scheduled(core: str, packed: bool, block: _Block) -> Code:
 def _relu_epilogue(body: Pointwise) -> Code:
     """y -> uint8. Packed: y = 256 * acc here; unpacked: the tile is scaled by 128. Parameters: M0, C0, M1, C1.
 
-    Common shift: USAT8(SMMLA(y, M', C) >> 11). Own shifts: USAT8(SMMLA(y, M, C) >> s), s = rs + 7 packed, rs + 6
-    unpacked, C = 2^(s-1) + 2^(s-1-rs): the double rounding of TFLite as one floor, exact for every y.
+    Common shift: USAT8(SMMLA(y, M', C) >> 11), unpacked >> 9. Own shifts: USAT8(SMMLA(y, M, C) >> s), s = rs + 7, unpacked
+    rs + 6, C = 2^(s-1) + 2^(s-1-rs): the double rounding of TFLite as one floor, exact for every y.
     """
     code: Code = []
     if body.packed:
@@ -171,7 +172,9 @@ def _relu_epilogue(body: Pointwise) -> Code:
         for y in body.second:
             code += [f"smmla {y}, {y}, r12, lr", f"asr {y}, {y}, r1", f"usat {y}, #8, {y}"]
     else:
-        code += common_requantization(body.first, "r10", "r11") + common_requantization(body.second, "r12", "lr")
+        shift = PACKED_SHIFT if body.packed else UNPACKED_SHIFT
+        code += common_requantization(body.first, "r10", "r11", shift)
+        code += common_requantization(body.second, "r12", "lr", shift)
     return code + (_store_lines(body) if body.output == "lines" else _store_sums(body))
 
 

@@ -23,6 +23,7 @@ from mbv2gen.quantized_network import (
 )
 
 ADD_LEFT_SHIFT = 20  # TFLite's
+ADD_SHIFT = 22  # the body's
 
 
 def check_ranges(network: QuantizedNetwork, ranges: Ranges) -> None:
@@ -35,10 +36,10 @@ def check_ranges(network: QuantizedNetwork, ranges: Ranges) -> None:
 
 
 def check_add(network: QuantizedNetwork, operator: QAdd, coefficients: AddCoefficients) -> None:
-    """Raises CheckFailed unless ssat8((a * q0 + b * q1 + c) >> shift) is TFLite's ADD for every pair, within int32."""
+    """Raises CheckFailed unless ssat8((a * q0 + b * q1 + c) >> 22) is TFLite's ADD for every pair, within int32."""
     q = np.arange(-128, 128)
     v = coefficients.a * q[:, np.newaxis] + coefficients.b * q + coefficients.c
-    made = (v >> coefficients.shift).clip(-128, 127)
+    made = (v >> ADD_SHIFT).clip(-128, 127)
     target = _added(network, operator, q[:, np.newaxis], q[np.newaxis])
     bad = np.argwhere((made != target) | (np.abs(v) >= INT32))
     if len(bad):

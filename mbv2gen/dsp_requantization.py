@@ -4,8 +4,8 @@ TFLite's double rounding, clamped below at its zero point, is one floor for a ri
 
     q = (acc * M + 2**30 + 2**(r + 30)) >> (31 + r)                     floor((floor(a) + n) / m) = floor((a + n) / m)
 
-and the bodies of the ``dsp`` family compute, with y = acc * 2**scale + bias_step and one shift of 11 for every
-channel, in one SMMLA and one USAT with one shift s (COMMON_SHIFT, an immediate) for every channel:
+and the bodies of the ``dsp`` family compute, with y = acc * 2**scale + bias_step, in one SMMLA and one USAT with one
+shift s (of dsp_shifts, an immediate) for every channel:
 
     q' = usat8(((y * M' >> 32) + C) >> s)                                          M' about M >> (scale + r - s - 1)
 
@@ -24,13 +24,12 @@ from numpy.typing import NDArray
 
 from mbv2gen.arithmetic import ADD_LEFT_SHIFT
 from mbv2gen.dsp_ranges import Int64Array, Reach, add_table
+from mbv2gen.dsp_shifts import ADD_SHIFT
 from mbv2gen.quantized_network import QAdd, QuantizedNetwork
 
 BoolArray: TypeAlias = NDArray[np.bool_]
 
-COMMON_SHIFT = 11  # of every channel that is solved, as the bodies have it
 GREATEST_RIGHT_SHIFT = 23  # for the 64-bit numbers here; beyond it accumulators under 2**23 give a constant
-ADD_SHIFT = 21  # of the residual add, as its body has it
 
 _ADD_RADII = (2, 8, 40)  # how far from the real-valued coefficients the add's are searched, in turn
 _STEPS = (1, 12, 400)  # multipliers tried to each side of M >> j, in turn
@@ -50,12 +49,11 @@ class Solution:
 
 @dataclass(frozen=True)
 class AddCoefficients:
-    """The residual add: q = ssat8((a * q0 + b * q1 + c) >> shift) for int8 q0, q1."""
+    """The residual add: q = ssat8((a * q0 + b * q1 + c) >> ADD_SHIFT) for int8 q0, q1."""
 
     a: int
     b: int
     c: int
-    shift: int
 
 
 def thresholds(multiplier: Int64Array, right: Int64Array) -> Int64Array:
@@ -72,7 +70,7 @@ def solve(
     accumulators: Reach,
     *,
     bias_steps: bool,
-    common_shift: int = COMMON_SHIFT,
+    common_shift: int,
 ) -> Solution:
     """Parameters for n channels of y = acc << scale (+ bias_step, where ``bias_steps`` lets it be other than 0).
 
@@ -212,7 +210,7 @@ def _chosen(
     return found, np.where(found, multiplier, 0), np.where(found, addend, 0), np.where(found, bias_step, 0)
 
 
-def solve_add(network: QuantizedNetwork, operator: QAdd, shift: int = ADD_SHIFT) -> AddCoefficients | None:
+def solve_add(network: QuantizedNetwork, operator: QAdd) -> AddCoefficients | None:
     """Coefficients with which the two-MLA body equals TFLite's ADD on all 65,536 pairs of inputs; None: none found.
 
     For given a and b every pair bounds c: from below by what its output needs, from above by what it must not reach.
@@ -220,13 +218,13 @@ def solve_add(network: QuantizedNetwork, operator: QAdd, shift: int = ADD_SHIFT)
     table = add_table(network, operator)
     output = operator.output_multiplier * 2.0 ** (operator.output_shift - 31 + ADD_LEFT_SHIFT)
     a, b = (
-        round(output * multiplier * 2.0 ** (exponent - 31 + shift))
+        round(output * multiplier * 2.0 ** (exponent - 31 + ADD_SHIFT))
         for multiplier, exponent in zip(operator.input_multipliers, operator.input_shifts, strict=True)
     )
     x, y = (v.reshape(-1) for v in np.meshgrid(np.arange(-128, 128), np.arange(-128, 128), indexing="ij"))
     q, product = table.reshape(-1), a * x + b * y
-    least = np.where(q > -128, (q << shift) - product, -_NONE)
-    most = np.where(q < 127, ((q + 1) << shift) - 1 - product, _NONE)
+    least = np.where(q > -128, (q << ADD_SHIFT) - product, -_NONE)
+    most = np.where(q < 127, ((q + 1) << ADD_SHIFT) - 1 - product, _NONE)
     for radius in _ADD_RADII:
         da, db = _around(radius)
         low, high = _tightest(least, x, y, da, db), -_tightest(-most, -x, -y, da, db)
@@ -234,7 +232,7 @@ def solve_add(network: QuantizedNetwork, operator: QAdd, shift: int = ADD_SHIFT)
         good = np.flatnonzero((low <= high) & (largest < 1 << 31))
         if good.size:
             k = good[0]
-            return AddCoefficients(int(a + da[k]), int(b + db[k]), int(low[k] + high[k]) // 2, shift)
+            return AddCoefficients(int(a + da[k]), int(b + db[k]), int(low[k] + high[k]) // 2)
     return None
 
 

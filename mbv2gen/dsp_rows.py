@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mbv2gen import int8_reference
 from mbv2gen.arithmetic import multiply_by_quantized_multiplier
-from mbv2gen.layouts import Order, UInt8Lines
+from mbv2gen.layouts import Order, Planes, PlaneTiles, UInt8Lines
 from mbv2gen.program import Call
 from mbv2gen.quantized_network import QConv2D, QDepthwiseConv2D, QMean, QuantizedNetwork
 
@@ -24,6 +24,12 @@ def dsp_rows_read(call: Call, unit: int) -> list[tuple[int, int | None]]:
     if call.body == "fully_connected_s8_dsp":
         return [(0, r) for r in range(call.inputs[0].layout.rows(call.input_shape))]
     if call.body in ("conv_1x1_sums_s8_dsp", "mean_sums_s8_dsp"):
+        return [(0, unit)]
+    if call.body == "conv_1x1_planes_s8_dsp":
+        return [(0, r) for r in range(call.input_shape[0])]
+    if call.body == "depthwise_conv_planes_s8_dsp":
+        return [(0, 0)]
+    if isinstance(call.inputs[0].layout, PlaneTiles):
         return [(0, unit)]
     if not 0 <= row < call.output_shape[0]:
         return []
@@ -57,6 +63,8 @@ def dsp_row(
         row = call.inputs[0].layout.decode(rows[0, unit], call.input_shape, order)
         made = int8_reference.evaluate_operator(network, network.operators[call.layer], [row[np.newaxis, np.newaxis]])
         return layout.encode(made[0, 0], call.output_shape, call.work.order)
+    if isinstance(layout, Planes | PlaneTiles) or isinstance(call.inputs[0].layout, PlaneTiles):
+        return _band(call, unit, rows, network, order)
     top = layout.pad_top if isinstance(layout, UInt8Lines) else 0
     row = unit - top
     if not 0 <= row < call.output_shape[0]:
@@ -79,6 +87,37 @@ def dsp_row(
     one_row = replace(operator, window=replace(window, pad_top=0, pad_bottom=0))
     result = int8_reference.evaluate_operator(network, one_row, [strip[np.newaxis]])[0, 0]
     return layout.encode(result, call.output_shape, call.work.order)
+
+
+def _band(call: Call, unit: int, rows: Rows, network: QuantizedNetwork, order: Order | None) -> NDArray[np.int8]:
+    """What a unit of a kernel on planes makes: a plane, two rows of tiles, or rows NHWC."""
+    operator = network.operators[call.layer]
+    source, layout = call.inputs[0].layout, call.output.layout
+    if isinstance(source, PlaneTiles):
+        band = source.decode_band(rows[0, unit], call.input_shape, order)
+        return int8_reference.evaluate_operator(network, operator, [band[np.newaxis]])[0].reshape(-1)
+    if isinstance(source, Planes):
+        plane = source.decode_band(rows[0, 0], call.input_shape, order)
+    else:
+        plane = np.stack([rows[key].reshape(call.input_shape[1:]) for key in sorted(rows)])
+    made = int8_reference.evaluate_operator(network, operator, [plane[np.newaxis]])[0]
+    assert isinstance(layout, Planes | PlaneTiles)
+    count = layout.band(call.output_shape)
+    return layout.encode_band(made[unit * count : (unit + 1) * count], call.output_shape, call.work.order)
+
+
+def made_rows(call: Call, unit: int, data: NDArray[np.int8]) -> list[tuple[int, NDArray[np.int8]]]:
+    """(row, int8 [w][c]) of the tensor's rows that a unit has made; ``data`` are the bytes it has written."""
+    layout, shape = call.output.layout, call.output_shape
+    if isinstance(layout, Planes | PlaneTiles):
+        band = layout.decode_band(data, shape, call.work.order)
+        return [(unit * layout.band(shape) + i, row) for i, row in enumerate(band)]
+    rows = []
+    for i, part in enumerate(data.reshape(call.band, -1)):
+        row = layout.canonical_row(0 if call.reduces else unit * call.band + i, shape)
+        if row is not None:
+            rows.append((row, layout.decode(part, shape, call.work.order)))
+    return rows
 
 
 def _mean(call: Call, sums: NDArray[np.int32], network: QuantizedNetwork) -> NDArray[np.int8]:

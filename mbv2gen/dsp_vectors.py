@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from mbv2gen.dsp_assembly import Code, function, groups_loads
-
-ADD_SHIFT = 21
-"""q = SSAT8((A * x0 + B * x1 + C) >> 21)."""
+from mbv2gen.dsp_shifts import ADD_SHIFT
 
 _SUMS = tuple(f"r{2 + k}" for k in range(8))
 _ODD, _EVEN = _SUMS[1::2], _SUMS[::2]
@@ -55,7 +53,7 @@ def _eight_outputs(core: str) -> Code:
 
 
 def add(name: str) -> str:
-    """``void name(x0, x1, constants, x0_end)``: q = SSAT8((A * x0 + B * x1 + C) >> 21) into x0, four values a turn.
+    """``void name(x0, x1, constants, x0_end)``: q = SSAT8((A * x0 + B * x1 + C) >> 22) into x0, four values a turn.
 
     Bytes are loaded and stored singly: fewer instructions than unpacking words, and no alignment needed.
     r0 x0, r1 x1, r3 end, r4-r6 A B C, r2 r7 r8 r9 x0 and results, r10 r11 r12 lr x1.

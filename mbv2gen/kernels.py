@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mbv2gen.dsp_ranges import Ranges
-from mbv2gen.layouts import Layout, PlanarLines, RowNHWC, Sums, Tile16, UInt8Lines, Vector
+from mbv2gen.layouts import Layout, PlanarLines, Planes, PlaneTiles, RowNHWC, Sums, Tile16, UInt8Lines, Vector
 from mbv2gen.network import Shape
 from mbv2gen.quantized_network import (
     QConv2D,
@@ -47,7 +47,8 @@ class Contract:
     ``reads`` and ``writes`` are kinds of layout; ``scratch_bytes`` is memory a unit needs for itself, ``keeps_scratch``
     that it must survive from unit to unit; ``reduces``: the output's only row is complete with
     the last unit, and with ``accumulates`` it grows there from the first on; ``in_place``: the output row may lie exactly on the row of input 0.
-    ``instructions`` is an estimate for a whole operator, good enough to choose by.
+    ``whole_input``: every unit reads all rows; ``wide``: it trades memory for instructions, so the planner takes it only
+    where the arena does not grow. ``instructions`` is an estimate for a whole operator, good enough to choose by.
     """
 
     body: str
@@ -61,6 +62,8 @@ class Contract:
     reduces: bool = False
     accumulates: bool = False
     in_place: bool = False
+    whole_input: bool = False
+    wide: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,8 +91,10 @@ def macs(operator: QOperator, network: QuantizedNetwork) -> int:
 def accesses(candidate: Candidate, operator: QOperator, network: QuantizedNetwork) -> tuple[Access, ...]:
     """The rows of each input that the units of an operator read."""
     rows = [candidate.input_layout.rows(network.shape(name)) for name in operator.inputs]
-    if operator.kind == "fully_connected":
+    if candidate.contract.whole_input:
         return (Access(operator.inputs[0], rows[0], rows[0], 0, 0),)
+    if isinstance(candidate.input_layout, PlaneTiles):
+        return (Access(operator.inputs[0], rows[0], 1, 1, 0),)
     if isinstance(operator, QConv2D | QDepthwiseConv2D):
         w = operator.window
         stored = isinstance(candidate.input_layout, PlanarLines | UInt8Lines)
@@ -103,12 +108,20 @@ def units(candidate: Candidate, operator: QOperator, network: QuantizedNetwork) 
     """How many units an operator runs in: its output's rows, or its input's where it reduces them."""
     if candidate.contract.reduces:
         return candidate.input_layout.rows(network.shape(operator.inputs[0]))
-    return candidate.output_layout.rows(network.shape(operator.outputs[0]))
+    return candidate.output_layout.rows(network.shape(operator.outputs[0])) // band(candidate, operator, network)
+
+
+def band(candidate: Candidate, operator: QOperator, network: QuantizedNetwork) -> int:
+    """How many rows of its output a unit makes."""
+    layout, output = candidate.input_layout, candidate.output_layout
+    if isinstance(layout, PlaneTiles) and isinstance(output, RowNHWC):
+        return layout.band(network.shape(operator.inputs[0]))
+    return 1
 
 
 def wanted_layout(kind: type[Layout], operator: QOperator, shape: Shape) -> Layout:
     """The concrete layout in which an operator wants its input of ``shape``."""
-    if kind in (Tile16, Sums, Vector):
+    if kind in (Tile16, Sums, Vector, Planes, PlaneTiles):
         return kind()
     if kind in (PlanarLines, UInt8Lines) and isinstance(operator, QDepthwiseConv2D):
         w = operator.window
@@ -146,7 +159,7 @@ PLAIN: tuple[Contract, ...] = (
     Contract("conv_1x1_lines_s8", "pointwise", RowNHWC, PlanarLines, per_mac(2.6, 40)),
     Contract("depthwise_conv_s8", "depthwise", RowNHWC, RowNHWC, per_mac(8.0, 40)),
     Contract("depthwise_conv_lines_s8", "depthwise", PlanarLines, RowNHWC, per_mac(4.5, 40)),
-    Contract("fully_connected_s8", "fully_connected", RowNHWC, RowNHWC, per_mac(2.6, 40)),
+    Contract("fully_connected_s8", "fully_connected", RowNHWC, RowNHWC, per_mac(2.6, 40), whole_input=True),
     Contract("add_s8", "add", RowNHWC, RowNHWC, per_input(60), in_place=True),
     Contract("mean_s8", "mean", RowNHWC, RowNHWC, per_input(6), scratch_bytes=_sums_bytes, keeps_scratch=True, reduces=True),
     Contract("activation_s8", "activation", RowNHWC, RowNHWC, per_input(8), in_place=True),

@@ -150,6 +150,70 @@ class Tile16:
 
 
 @dataclass(frozen=True)
+class Planes:
+    """uint8 (int8 + 128) planes of 6x6 or 3x3 pixels, one a channel: pixels in linear order, in words p0 p2 p1 p3; 6x6
+    with 8 zero bytes in front of the first and behind each. The tensor is one row of this layout."""
+
+    def rows(self, shape: Shape) -> int:
+        return 1
+
+    def lead(self, shape: Shape) -> int:
+        """Bytes in front of the first plane."""
+        return 8 if shape[0] == 6 else 0
+
+    def plane_bytes(self, shape: Shape) -> int:
+        return 44 if shape[0] == 6 else 12
+
+    def row_bytes(self, shape: Shape) -> int:
+        return self.lead(shape) + even(shape[2]) * self.plane_bytes(shape)
+
+    def band(self, shape: Shape) -> int:
+        """Rows of the tensor in one of the layout."""
+        return shape[0]
+
+    def decode_band(self, data: Int8Array, shape: Shape, order: Order | None) -> Int8Array:
+        """int8 [row_bytes] -> int8 [h][w][c]."""
+        h, w, c = shape
+        words = data[self.lead(shape) :].view(np.uint8).reshape(even(c), -1, 4)[:, :, [0, 2, 1, 3]]
+        pixels = words.reshape(even(c), -1)[:, : h * w]
+        return canonical((pixels ^ 0x80).view(np.int8).T, c, order).reshape(h, w, c)
+
+    def encode_band(self, rows: Int8Array, shape: Shape, order: Order | None) -> Int8Array:
+        """int8 [h][w][c] -> int8 [row_bytes]."""
+        h, w, c = shape
+        planes = np.zeros((even(c), self.plane_bytes(shape)), np.uint8)
+        planes[:, : h * w] = stored(rows.reshape(h * w, c), order).T.view(np.uint8) ^ 0x80
+        words = planes.reshape(even(c), -1, 4)[:, :, [0, 2, 1, 3]].reshape(-1)
+        return np.pad(words, (self.lead(shape), 0)).view(np.int8)
+
+
+@dataclass(frozen=True)
+class PlaneTiles:
+    """Tiles as Tile16, but pixels in linear order over two rows of a 6x6 plane, or over a whole 3x3 plane."""
+
+    def rows(self, shape: Shape) -> int:
+        return shape[0] // self.band(shape)
+
+    def band(self, shape: Shape) -> int:
+        """Rows of the tensor in one of the layout."""
+        return 2 if shape[0] == 6 else 3
+
+    def row_bytes(self, shape: Shape) -> int:
+        return Tile16().row_bytes(self._flat(shape))
+
+    def decode_band(self, data: Int8Array, shape: Shape, order: Order | None) -> Int8Array:
+        """int8 [row_bytes] -> int8 [band][w][c]."""
+        return Tile16().decode(data, self._flat(shape), order).reshape(self.band(shape), shape[1], shape[2])
+
+    def encode_band(self, rows: Int8Array, shape: Shape, order: Order | None) -> Int8Array:
+        """int8 [band][w][c] -> int8 [row_bytes]."""
+        return Tile16().encode(rows.reshape(-1, shape[2]), self._flat(shape), order)
+
+    def _flat(self, shape: Shape) -> Shape:
+        return 1, self.band(shape) * shape[1], shape[2]
+
+
+@dataclass(frozen=True)
 class Sums:
     """int32 pool sums of a plane's uint8 (int8 + 128) values, a channel each in an order of their own. They stand for a
     tensor of which nobody ever sees a row."""
@@ -217,4 +281,5 @@ def stored(row: Int8Array, order: Order | None) -> Int8Array:
     return filled[:, [channel if channel >= 0 else row.shape[1] for channel in order]]
 
 
-Layout: TypeAlias = RowNHWC | PlanarLines | UInt8Lines | Tile16 | Sums | Vector
+RowLayout: TypeAlias = RowNHWC | PlanarLines | UInt8Lines | Tile16 | Sums | Vector
+Layout: TypeAlias = RowLayout | Planes | PlaneTiles

@@ -9,7 +9,7 @@ from mbv2gen.dsp_fully_connected import PackedFullyConnected
 from mbv2gen.dsp_packing import PackedDepthwise, PackedLinear, PackedRelu
 from mbv2gen.dsp_ranges import Ranges, ranges
 from mbv2gen.errors import CheckFailed
-from mbv2gen.layouts import Tile16
+from mbv2gen.layouts import PlaneTiles, Tile16
 from mbv2gen.program import Call, Program
 from mbv2gen.quantized_network import QConv2D, QDepthwiseConv2D, QFullyConnected
 
@@ -35,7 +35,7 @@ def _check_streams(program: Program, call: Call, known: Ranges) -> None:
         assert isinstance(operator, QDepthwiseConv2D)
         dsp_check.check_depthwise(network, operator, known, packed)
     elif isinstance(packed, PackedLinear):
-        offset = 128 if isinstance(call.inputs[0].layout, Tile16) else 0
+        offset = 128 if isinstance(call.inputs[0].layout, Tile16 | PlaneTiles) else 0
         dsp_check.check_linear(network, operator, known, packed, offset=offset)
     elif isinstance(packed, PackedFullyConnected):
         dsp_check.check_fully_connected(network, operator, known, packed)

@@ -167,7 +167,13 @@ class _Timeline:
         for name in (*network.outputs, *(network.inputs if keep_input else ())):
             if name in merged:
                 merged[name] = Lives(merged[name].written, np.full_like(merged[name].last_read, time))
-        self.rows = {n: len(l.written) if n in crossing else l.ring_rows() for n, l in merged.items()}
+        bands = {step.writes: step.band for segment in segments for step in segment}
+        self.rows = {
+            n: len(l.written) if n in crossing else min(len(l.written), -(-l.ring_rows() // bands[n]) * bands[n])
+            for n, l in merged.items()
+        }
+        whole = {read.tensor for segment in segments for step in segment for read in step.reads if read.stride == 0}
+        self.rows |= {n: len(merged[n].written) for n in whole if n in merged}  # a unit that reads all rows wants them in order
         over = {s.writes: s.reads[0].tensor for segment in segments for s in segment if s.in_place}
         items = []
         for name, life in merged.items():

@@ -46,6 +46,7 @@ class Call:
     units: int
     reduces: bool
     accumulates: bool
+    band: int
     reads: tuple[Access, ...]
     needs: tuple[Need, ...]
     last_consumer: int
@@ -53,6 +54,11 @@ class Call:
     output_shape: tuple[int, int, int]
     macs: int
     live_bytes: int
+
+    @property
+    def needs_or_none(self) -> tuple[Need, ...]:
+        """For initialisers that must name something."""
+        return self.needs or (Need(0, 0, 0, 0),)
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -193,6 +199,7 @@ def _call(
         step.units,
         step.reduces,
         step.accumulates,
+        step.band,
         step.reads,
         tuple(
             Need(producers[r.tensor], r.height, r.stride, r.span - r.pad) for r in step.reads if r.tensor in producers

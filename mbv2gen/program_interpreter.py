@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mbv2gen.errors import CheckFailed
 from mbv2gen.dsp_calls import DSP_BODIES
-from mbv2gen.dsp_rows import dsp_row, dsp_rows_read
+from mbv2gen.dsp_rows import dsp_row, dsp_rows_read, made_rows
 from mbv2gen.layouts import Order, PlanarLines, RowNHWC
 from mbv2gen.program import Call, Program
 from mbv2gen.quantized_network import QuantizedNetwork
@@ -117,9 +117,8 @@ def _run_segment(
         row = _unit(calls[index], unit, arena, values, network, orders)
         if tap is not None and row is not None:
             call = calls[index]
-            made = call.output.layout.canonical_row(0 if call.reduces else unit, call.output_shape)
-            if made is not None:
-                tap(call, made, call.output.layout.decode(row, call.output_shape, call.work.order))
+            for made, values_made in made_rows(call, unit, row):
+                tap(call, made, values_made)
         done[working + index] += 1
     unfinished = [call.operator for call, n in zip(calls, done[working:], strict=True) if n != call.units]
     if unfinished:
@@ -133,7 +132,7 @@ def _ready(calls: tuple[Call, ...], done: list[int], index: int, working: int) -
     for need in calls[index].needs:
         ran = done[need.source]
         source = calls[need.source - working] if need.source >= working else None
-        made = int(ran == source.units) if source is not None and source.reduces else ran
+        made = ran if source is None else int(ran == source.units) if source.reduces else ran * source.band
         if made < min(need.height, unit * need.stride + need.first):
             return False
     return True
@@ -172,15 +171,18 @@ def _unit(
         return None
     if call.reduces and unit + 1 < call.units:
         return None
-    out_row = 0 if call.reduces else unit
-    out = arena.row(call.output, out_row)
+    out_row = 0 if call.reduces else unit * call.band
+    first = arena.row(call.output, out_row)
+    out = slice(first.start, first.start + call.band * call.output.row_bytes)
     for index, _, where in read:
         overlap = where.start < out.stop and out.start < where.stop
         exact = call.body in ELEMENTWISE and index == 0 and where == out
         if overlap and not exact:
             raise CheckFailed(f"arena check: {who} writes over the row of {call.inputs[index].tensor} it reads")
     data = _compute(call, unit, rows, sums, network, orders).reshape(-1) if values else None
-    arena.write(out, call.output.tensor, out_row, data)
+    for i in range(call.band):
+        part = None if data is None else data[i * call.output.row_bytes : (i + 1) * call.output.row_bytes]
+        arena.write(arena.row(call.output, out_row + i), call.output.tensor, out_row + i, part)
     return data
 
 

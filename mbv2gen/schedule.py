@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mbv2gen.kernels import Access, Candidate, accesses, units
+from mbv2gen.kernels import Access, Candidate, accesses, band, units
 from mbv2gen.quantized_network import QuantizedNetwork
 
 
@@ -31,6 +31,7 @@ class Step:
     reduces: bool
     in_place: bool
     accumulates: bool = False
+    band: int = 1  # rows that a unit makes
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ def steps(network: QuantizedNetwork, chosen: tuple[Candidate, ...]) -> tuple[Ste
             candidate.contract.reduces,
             candidate.contract.in_place,
             candidate.contract.accumulates,
+            band(candidate, operator, network),
         )
         for layer, (operator, candidate) in enumerate(zip(network.operators, chosen, strict=True))
     )
@@ -95,7 +97,7 @@ def order(segment: tuple[Step, ...]) -> NDArray[np.int64]:
             continue
         sequence.append((index, unit))
         done[index] += 1
-        made[index] = (done[index] == segment[index].units) if segment[index].reduces else done[index]
+        made[index] = (done[index] == segment[index].units) if segment[index].reduces else done[index] * segment[index].band
         index = last_consumer[index]  # nothing behind it has become ready
     return np.array(sequence, dtype=np.int64).reshape(-1, 2)
 
@@ -110,7 +112,7 @@ def lives(segment: tuple[Step, ...], sequence: NDArray[np.int64], start: int) ->
     times = [np.nonzero(sequence[:, 0] == index)[0] + start for index in range(len(segment))]
     for index, step in enumerate(segment):
         only = times[index][:1] if step.accumulates else times[index][-1:]
-        written = only if step.reduces else times[index]
+        written = only if step.reduces else np.repeat(times[index], step.band)
         result[step.writes] = Lives(written, times[index][-1:] if step.reduces else written.copy())
     for index, step in enumerate(segment):
         for read in step.reads:

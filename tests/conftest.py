@@ -16,6 +16,10 @@ settings.register_profile("ci", settings.get_profile("local"), derandomize=True,
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="rewrite tests/golden with what is generated now")
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of shared test data, which is no part of the repository: the test is skipped without it."""

@@ -25,7 +25,15 @@ from mbv2gen.quantized_network import (
 )
 
 # The paper's table 2: expansion, channels, repeats, stride.
-BOTTLENECKS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+BOTTLENECKS = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)
 RELU6, LINEAR = Clamp(0.0, 6.0), Clamp()
 
 
@@ -41,7 +49,9 @@ def mobilenet_v2(
     for expansion, channels, repeats, first_stride in BOTTLENECKS:
         for repeat in range(repeats):
             stride = first_stride if repeat == 0 else 1
-            x = _inverted_residual(b, x, f"block{index}", expansion, divisible(channels * width), stride)
+            x = _inverted_residual(
+                b, x, f"block{index}", expansion=expansion, channels=divisible(channels * width), stride=stride
+            )
             index += 1
     x = b.conv(x, "head_conv", divisible(1280 * max(1.0, width)), Window(), RELU6)
     x = b.mean(x, "pool")
@@ -56,7 +66,7 @@ def divisible(channels: float, by: int = 8) -> int:
     return rounded if rounded >= 0.9 * channels else rounded + by
 
 
-def _inverted_residual(b: _Builder, x: str, name: str, expansion: int, channels: int, stride: int) -> str:
+def _inverted_residual(b: _Builder, x: str, name: str, *, expansion: int, channels: int, stride: int) -> str:
     source, roles = x, ["depthwise", "project"]
     h, _, c = b.tensors[x].shape
     if expansion > 1:

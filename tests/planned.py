@@ -32,7 +32,7 @@ def planned(network: QuantizedNetwork, mode: str) -> tuple[Plan, Program]:
 
 
 def rows_that_differ(complete: Program, x: NDArray[np.int8]) -> list[str]:
-    """Runs ``complete`` on int8 [h][w][c] and names every row of every layer that is not the reference's, or missing."""
+    """Runs ``complete`` on int8 [h][w][c] and names every row of a layer that is not the reference's, or missing."""
     network = complete.network
     wanted = int8_reference.run(network, x[None])
     missing = {(call.operator, row) for call in complete.calls for row in range(call.output_shape[0])}

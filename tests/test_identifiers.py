@@ -39,7 +39,7 @@ def test_a_stem_becomes_this_name(stem: str, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "Flowers", "9lives", "a-b", "a b", "_a", "a\n", "while", "main", "é", "a" * 41])
 def test_names_that_cannot_prefix_symbols_are_refused_in_one_line(name: str) -> None:
-    with pytest.raises(Mbv2genError, match="^--name .*use a C identifier") as error:
+    with pytest.raises(Mbv2genError, match=r"^--name .*use a C identifier") as error:
         identifiers.check_network_name(name)
     assert "\n" not in str(error.value)
 
@@ -61,7 +61,9 @@ def test_a_comment_stays_one_line_of_printable_ascii_inside_its_comment(text: st
     assert "\\" not in comment
 
 
-@pytest.mark.parametrize("text", ["*/ int x; /*", "**//", "*/*/", "/*/", "//**", "*\\/", "?\\?/", "???/", "????", "*" * 9 + "/"])
+@pytest.mark.parametrize(
+    "text", ["*/ int x; /*", "**//", "*/*/", "/*/", "//**", "*\\/", "?\\?/", "???/", "????", "*" * 9 + "/"]
+)
 def test_hostile_comments_do_not_close(text: str) -> None:
     comment = identifiers.comment(text)
     assert "*/" not in comment

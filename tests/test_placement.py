@@ -6,6 +6,8 @@ is an item's live row, '.' is free.
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -74,7 +76,8 @@ def random_items(draw: st.DrawFn) -> tuple[Item, ...]:
         # the row that comes after it in its slot of the ring begins later than it ends
         ends = [*firsts[ring:], *[firsts[-1] + 5] * ring]
         lasts = [draw(st.integers(first, max(first, end - 1))) for first, end in zip(firsts, ends, strict=False)]
-        rows = [(r % ring * row, r % ring * row + row, f, e) for r, (f, e) in enumerate(zip(firsts, lasts, strict=True))]
+        slots = [r % ring * row for r in range(count)]
+        rows = [(slot, slot + row, f, e) for slot, f, e in zip(slots, firsts, lasts, strict=True)]
         items.append(item(f"item{index}", rows, over.name if over else None, size=ring * row))
     return tuple(items)
 
@@ -197,7 +200,7 @@ def test_simple_chains_reach_the_bytes_alive(sizes: list[int]) -> None:
     items = tuple(item(f"t{t}", [(0, size, t, t + 1)]) for t, size in enumerate(sizes))
     offsets, size = place(items)
     assert collisions(items, offsets) == []
-    assert size == max(a + b for a, b in zip(sizes, sizes[1:], strict=False))
+    assert size == max(a + b for a, b in itertools.pairwise(sizes))
 
 
 def test_each_layer_of_a_row_by_row_chain_slides_one_row_further() -> None:

@@ -224,6 +224,16 @@ def test_an_overwritten_row_is_named_with_its_reader_and_its_overwriter() -> Non
         program_interpreter.check_arena(fault)
 
 
+def test_a_scratch_that_its_own_units_output_overwrites_is_noticed() -> None:
+    """The mean's sums are read while its output is written: the two may not share a byte."""
+    programs = [sound_program(seed, "frame")[0] for seed in SEEDS]
+    calls = [(program, call) for program in programs for call in program.calls if call.scratch_offset is not None]
+    assert len(calls) == len(SEEDS)
+    for program, call in calls:
+        larger = replace(program, arena_bytes=program.arena_bytes + call.scratch_bytes)
+        assert noticed(with_call(larger, replace(call, scratch_offset=call.output.offset)))
+
+
 def test_a_schedule_that_stops_names_the_layer() -> None:
     program = sound_program(0, "frame")[0]
     call = next(c for c in program.calls if c.needs)

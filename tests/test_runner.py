@@ -306,7 +306,7 @@ def test_the_whole_stack_is_the_networks_and_what_main_has_below_and_beside_it(
     build_dir: Path, board: boards.Board
 ) -> None:
     program = firmware.build_board(TOY, "toy", board, build_dir)
-    shallow, deep = (runner.run(program, toy_inputs(1, USES_STACK, words), board=board) for words in (80, 120))
+    shallow, deep = (runner.run(program, toy_inputs(1, USES_STACK, words), board=board) for words in (40, 80))
     assert shallow.stack_bytes is not None
     assert shallow.whole_stack_bytes is not None
     assert deep.whole_stack_bytes is not None

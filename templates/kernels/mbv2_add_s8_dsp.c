@@ -16,6 +16,6 @@ void mbv2_add_s8_dsp(const mbv2_add_dsp *layer, uint8_t *arena, uint32_t unit) {
     if (fast) mbv2_add_mla_dsp(out, b, layer->constants, out + fast);
     for (uint32_t i = fast; i < count; i++) {
         const int32_t sum = layer->constants[0] * out[i] + layer->constants[1] * b[i] + layer->constants[2];
-        out[i] = (int8_t)mbv2_clamp(sum >> 21, -128, 127);
+        out[i] = (int8_t)mbv2_clamp(sum >> MBV2_DSP_ADD_SHIFT, -128, 127);
     }
 }

@@ -46,6 +46,8 @@ typedef struct mbv2_conv_1x1_dsp {
     uint16_t in_h, in_c, width, out_c;
     uint16_t expand_pairs; /* pairs of channels that the input fills in a tile */
     uint8_t line_top;
+    uint16_t line_bytes; /* from channel to channel, where the output is lines or planes */
+    uint8_t band;        /* rows of the output that a unit makes */
 } mbv2_conv_1x1_dsp;
 
 /* First convolution, 3x3 at stride 2, NHWC to lines. `edge` is room for three rows of one group's columns. */
@@ -69,6 +71,15 @@ typedef struct mbv2_depthwise_dsp {
     uint16_t channels, in_w, out_w; /* channels: even */
     uint8_t stride_h, stride_w, pad_left;
 } mbv2_depthwise_dsp;
+
+/* Depthwise 3x3 on planes of 6x6 or 3x3, to tiles in linear order. */
+typedef struct mbv2_depthwise_planes_dsp {
+    mbv2_rows input;
+    mbv2_rows output;
+    mbv2_dw_plane_body *body;
+    const uint32_t *stream;
+    uint16_t channels, lead; /* channels: even; lead: bytes in front of the first plane */
+} mbv2_depthwise_planes_dsp;
 
 /* Residual addition; constants of the fast body, and the plain description for what is left of a row. */
 typedef struct mbv2_add_dsp {
@@ -105,6 +116,8 @@ void mbv2_conv_1x1_tile_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, u
 void mbv2_conv_1x1_tile_lines_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
 void mbv2_conv_stem_s8_dsp(const mbv2_conv_stem_dsp *layer, uint8_t *arena, uint32_t unit);
 void mbv2_depthwise_conv_s8_dsp(const mbv2_depthwise_dsp *layer, uint8_t *arena, uint32_t unit);
+void mbv2_conv_1x1_planes_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
+void mbv2_depthwise_conv_planes_s8_dsp(const mbv2_depthwise_planes_dsp *layer, uint8_t *arena, uint32_t unit);
 void mbv2_conv_1x1_sums_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
 void mbv2_mean_sums_s8_dsp(const mbv2_mean_sums_dsp *layer, uint8_t *arena, uint32_t unit);
 void mbv2_add_s8_dsp(const mbv2_add_dsp *layer, uint8_t *arena, uint32_t unit);

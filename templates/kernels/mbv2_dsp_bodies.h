@@ -32,12 +32,13 @@
  * linear |acc| < 2^30.
  *
  * Depthwise, for every channel: three rows of int16 w0 w1 w1 w2; M; C; bias: 36 bytes. Weights and bias are scaled by
- * 2^(12 - rs). Bound: |acc| * 2^(12 - rs) < 2^31.
+ * 2^S, each channel with its own S of 0..8. Bound: |acc| * 2^S < 2^31.
  *
  * ARITHMETIC. SMMLA(y, M, C) = C + floor(y * M / 2^32), SMMLAR rounds to nearest; sums are modulo 2^32.
- *   ReLU, common shift   y = acc * 2^S, q = USAT8(SMMLA(y, M, C) >> 11); S = 8 packed, 7 unpacked, 12 - rs depthwise.
- *                        Exact where the 255 thresholds of the output say so: checked for every channel when the
- *                        network is compiled. Depthwise: C = 2^(10 - rs) + 2^10 is exact always.
+ *   ReLU, common shift   y = acc * 2^S, q = USAT8(SMMLA(y, M, C) >> s): S = 8, s = 11 packed; S = 7, s = 9 unpacked;
+ *                        s = 9 depthwise. Exact where the 255 thresholds of the output say so: checked for every
+ *                        channel when the network is compiled. Depthwise with rs of 2..8: S = 10 - rs and
+ *                        C = 2^(8 - rs) + 2^8 are exact always.
  *   ReLU, own shift      q = USAT8(SMMLA(y, M, C) >> s), s = rs + S - 1, C = 2^(s - 1) + 2^(s - 1 - rs): exact always,
  *                        floor((floor(a) + n) / m) = floor((a + n) / m) makes TFLite's two roundings one floor.
  *   linear               q = SSAT8(SMMLAR(2 * acc, M, C - (acc < 0)) >> rs), C = 2^(rs - 1) + zero_point * 2^rs:
@@ -52,6 +53,15 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/* What the bodies shift by: the common shifts of ReLU outputs, and the residual addition's. Parameters are solved for
+ * them when the network is compiled. */
+enum {
+    MBV2_DSP_PACKED_SHIFT = 11,
+    MBV2_DSP_UNPACKED_SHIFT = 9,
+    MBV2_DSP_DEPTHWISE_SHIFT = 9,
+    MBV2_DSP_ADD_SHIFT = 22
+};
 
 /* 1x1 convolution of one tile. The number behind a name is the pixels of the group.
  *   stream, tile   r0, r1
@@ -143,7 +153,7 @@ mbv2_dw_plane_body mbv2_dw_plane6_dsp, mbv2_dw_plane6s2_dsp, mbv2_dw_plane6s2_sa
  * Between two folds the odd outputs' part must stay under 2^23; the even ones' sum under 2^31. */
 void mbv2_fc8_fold_dsp(const void *stream, const void *x, void *out, const void *out_end);
 
-/* Residual addition: x0 = SSAT8((A * x0 + B * x1 + C) >> 21), constants = {A, B, C}; the int8 values from x0 to x0_end,
+/* Residual addition: x0 = SSAT8((A * x0 + B * x1 + C) >> 22), constants = {A, B, C}; the int8 values from x0 to x0_end,
  * a multiple of 4 of them and not none, at any address. Exact where all 65,536 pairs of inputs say so, which the
  * compiler checks. */
 void mbv2_add_mla_dsp(void *x0, const void *x1, const int32_t *constants, const void *x0_end);

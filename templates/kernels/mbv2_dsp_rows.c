@@ -35,7 +35,7 @@ static int32_t products(const uint32_t *record, uint32_t weights, const int16_t 
 }
 
 void mbv2_tile_to_lines(const mbv2_conv_1x1_dsp *layer, const int16_t *tile, uint8_t *out, uint32_t pixels) {
-    const int32_t line = (int32_t)MBV2_LINE_BYTES(layer->width);
+    const int32_t line = layer->line_bytes;
     const uint32_t common = (uint32_t)layer->channels * (uint32_t)line;
     const uint32_t own = (uint32_t)layer->own_channels * (uint32_t)line;
     if (common) (pixels == 4 ? layer->body : layer->body_rest)(layer->stream, tile, out, line, out + common);

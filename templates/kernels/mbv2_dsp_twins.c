@@ -15,7 +15,7 @@
 #define MBV2_TWIN(body) mbv2_##body##_dsp
 #endif
 
-enum { COMMON_SHIFT = 11, ADD_SHIFT = 21, PAIR_BYTES = 16, PIXEL_BYTES = 4 };
+enum { PAIR_BYTES = 16, PIXEL_BYTES = 4 };
 enum { DW_CHANNEL_BYTES = 36, PLANE6_BYTES = 44, PLANE3_BYTES = 12 };
 
 typedef const uint8_t *bytes_in;
@@ -123,9 +123,10 @@ static mbv2_pair accumulate(bytes_in stream, bytes_in tile, uint32_t pixels, uin
 }
 
 static void relu_outputs(mbv2_pair *pair, uint32_t form, uint8_t q[2][4]) {
+    const uint32_t common = form & UNPACKED ? (uint32_t)MBV2_DSP_UNPACKED_SHIFT : (uint32_t)MBV2_DSP_PACKED_SHIFT;
     for (uint32_t c = 0; c < 2; c++) {
         const uint32_t multiplier = word_at(pair->stream), constant = word_at(pair->stream + 4);
-        const uint32_t shift = form & OWN_SHIFTS ? pair->end >> (8 * c) & 0xFFu : (uint32_t)COMMON_SHIFT;
+        const uint32_t shift = form & OWN_SHIFTS ? pair->end >> (8 * c) & 0xFFu : common;
         for (uint32_t p = 0; p < 4; p++) {
             const uint32_t y = form & UNPACKED || c ? pair->acc[c][p] : pair->acc[c][p] << 8;
             q[c][p] = saturated_uint8(high_product(y, multiplier, constant), shift);
@@ -306,7 +307,8 @@ static int32_t dw_weight(bytes_in channel, int32_t r, int32_t k) {
 }
 
 static void dw_store(bytes_in channel, uint32_t acc, bytes_out to) {
-    put_int16(to, saturated_uint8(high_product(acc, word_at(channel + 24), word_at(channel + 28)), COMMON_SHIFT));
+    const uint32_t value = high_product(acc, word_at(channel + 24), word_at(channel + 28));
+    put_int16(to, saturated_uint8(value, MBV2_DSP_DEPTHWISE_SHIFT));
 }
 
 /* Place of channel c in a group of the tile. */
@@ -438,7 +440,7 @@ void MBV2_TWIN(add_mla)(void *x0, const void *x1, const int32_t *constants, cons
     for (bytes_out a = (bytes_out)x0; a != x0_end; a++, b++) {
         const uint32_t sum = (uint32_t)constants[0] * (uint32_t)signed_byte(*a) +
                              (uint32_t)constants[1] * (uint32_t)signed_byte(*b) + (uint32_t)constants[2];
-        *a = (uint8_t)saturated_int8(sum, ADD_SHIFT);
+        *a = (uint8_t)saturated_int8(sum, MBV2_DSP_ADD_SHIFT);
     }
 }
 

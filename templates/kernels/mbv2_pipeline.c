@@ -12,7 +12,7 @@ static int ready(const mbv2_step *steps, const uint16_t *done, int index) {
         const mbv2_need *need = &step->need[i];
         const mbv2_step *source = &steps[need->source];
         const int32_t ran = done[need->source];
-        const int32_t made = source->reduces ? ran == source->units : ran;
+        const int32_t made = source->reduces ? ran == source->units : ran * source->band;
         const int32_t wanted = unit * need->stride + need->first;
         if (made < (wanted < need->height ? wanted : need->height)) return 0;
     }

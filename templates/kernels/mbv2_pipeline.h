@@ -29,6 +29,7 @@ typedef struct mbv2_step {
     uint8_t needs;         /* how many of `need` count */
     uint8_t last_consumer; /* the last layer of the segment that reads this one's output; itself where none does */
     uint8_t reduces;       /* the output's only row is made by the last unit */
+    uint8_t band;          /* otherwise a unit makes this many rows */
 } mbv2_step;
 
 /* The layer that works next, searched from layer `from` towards the input, or -1 if none can go on; done[i] counts the

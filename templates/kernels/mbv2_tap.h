@@ -17,12 +17,14 @@ extern "C" {
 /* Supplied by the application: `count` values of row `row` of layer `layer`, from value `first` of the row on. */
 void mbv2_tap(unsigned layer, unsigned row, unsigned first, const int8_t *values, unsigned count);
 
-/* NHWC rows; int8 lines; uint8 lines in words p0 p2 p1 p3; int16 tiles [4 pixels][pair of channels][4][2]. */
+/* NHWC rows; int8 lines; uint8 lines in words p0 p2 p1 p3 (of a row or of a plane); int16 tiles
+ * [4 pixels][pair of channels][4][2]. */
 typedef enum mbv2_tap_form { MBV2_TAP_NHWC, MBV2_TAP_LINES, MBV2_TAP_UINT8_LINES, MBV2_TAP_TILE16 } mbv2_tap_form;
 
 typedef struct mbv2_tap_layer {
     mbv2_rows rows;
     mbv2_tap_form form;
+    unsigned band;            /* rows of the tensor that stand in one row of the layout, or that one unit makes */
     unsigned top, left, line; /* rows of padding above; bytes before a line's first pixel; bytes of a line */
     unsigned h, w, c;
     const int16_t *order;     /* channel of each position; NULL: its own */
@@ -40,21 +42,29 @@ static inline int8_t mbv2_tap_value(const mbv2_tap_layer *tap, const uint8_t *ro
     }
 }
 
-static inline void mbv2_tap_row(const mbv2_tap_layer *tap, const uint8_t *arena, unsigned layer, uint32_t unit) {
-    const uint8_t *row = arena + tap->rows.offset + unit % tap->rows.rows * tap->rows.row_bytes;
-    const unsigned canonical = unit - tap->top; /* a row of padding above wraps round */
+/* One row of the tensor; `row` points to it, or to the layout's row that holds it from pixel `at` on. */
+static inline void mbv2_tap_pixels(const mbv2_tap_layer *tap, const uint8_t *row, unsigned at, unsigned layer, unsigned y) {
     const unsigned positions = tap->order ? tap->c + tap->c % 2 : tap->c;
     int8_t values[64];
-    if (canonical >= tap->h) return;
     for (unsigned x = 0; x < tap->w; x++) {
         for (unsigned first = 0; first < tap->c; first += (unsigned)sizeof values) {
             const unsigned count = tap->c - first < sizeof values ? tap->c - first : (unsigned)sizeof values;
             for (unsigned k = 0; k < positions; k++) {
                 const unsigned channel = tap->order ? (unsigned)tap->order[k] : k; /* -1, nothing, is large */
-                if (channel - first < count) values[channel - first] = mbv2_tap_value(tap, row, x, k);
+                if (channel - first < count) values[channel - first] = mbv2_tap_value(tap, row, at + x, k);
             }
-            mbv2_tap(layer, canonical, x * tap->c + first, values, count);
+            mbv2_tap(layer, y, x * tap->c + first, values, count);
         }
+    }
+}
+
+static inline void mbv2_tap_row(const mbv2_tap_layer *tap, const uint8_t *arena, unsigned layer, uint32_t unit) {
+    for (unsigned i = 0; i < tap->band; i++) {
+        const unsigned nhwc = tap->form == MBV2_TAP_NHWC;
+        const unsigned slot = (nhwc ? unit * tap->band + i : unit) % tap->rows.rows;
+        const unsigned y = unit * tap->band + i - tap->top; /* a row of padding above wraps round */
+        const uint8_t *row = arena + tap->rows.offset + slot * tap->rows.row_bytes;
+        if (y < tap->h) mbv2_tap_pixels(tap, row, nhwc ? 0 : i * tap->w, layer, y);
     }
 }
 #endif
