@@ -138,8 +138,9 @@ def fed_rows(made: list[Planned]) -> list[list[object]]:
 def document(made: list[Planned]) -> list[str]:
     """The parts of docs/memory.md."""
     first = next(one for one in made if one.target == FAST and one.feed == "frame" and one.net == Seeded(0.35, 96))
-    frame = ("net", "image", "Cortex-M7", "at most", "aim", "", "Cortex-M0", "planning, s (M7 / M0)")
-    fed = ("net", "Cortex-M7", "caller's row", "sum", "at most", "aim", "", "bound", "Cortex-M0", "planning, s (M7 / M0)")
+    goals, last = ("at most", "aim", ""), ("Cortex-M0", "planning, s (M7 / M0)")
+    frame = ("net", "image", "Cortex-M7", *goals, *last)
+    fed = ("net", "Cortex-M7", "caller's row", "sum", *goals, "bound", *last)
     return [
         "# Memory",
         "Made by `make memory`; do not edit. Bytes of the arena: every tensor, ring, tile, padding and scratch of an "

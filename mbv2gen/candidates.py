@@ -7,6 +7,8 @@ by dynamic programming over the layouts of the tensors that are alive between tw
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from mbv2gen.dsp_ranges import ranges
 from mbv2gen.errors import Mbv2genError
 from mbv2gen.kernels import Candidate, Contract, wanted_layout
@@ -19,17 +21,23 @@ def candidates(network: QuantizedNetwork, family: tuple[Contract, ...]) -> dict[
     known = ranges(network)
     wanted = _wanted_layouts(network, family)
     result = {}
+    taking = {
+        operator.name: [c for c in family if c.operator_kind == operator.kind and c.applies(operator, network, known)]
+        for operator in network.operators
+    }
+    for operator in network.operators:
+        if not taking[operator.name]:
+            raise Mbv2genError(f"{network.source.file}: node '{operator.name}': no kernel takes this {operator.kind}")
     for operator in network.operators:
         found = tuple(
             Candidate(operator.name, contract, input_layout, output_layout, contract.instructions(operator, network))
-            for contract in family
-            if contract.operator_kind == operator.kind and contract.applies(operator, network, known)
+            for contract in taking[operator.name]
             for input_layout in (wanted_layout(contract.reads, operator, network.shape(operator.inputs[0])),)
             for output_layout in wanted[operator.outputs[0]]
             if isinstance(output_layout, contract.writes)
         )
         if not found:
-            raise Mbv2genError(f"{network.source.file}: node '{operator.name}': no kernel takes this {operator.kind}")
+            raise Mbv2genError(f"{network.source.file}: node '{operator.name}': no kernel writes what its readers read")
         result[operator.name] = found
     return result
 
@@ -72,6 +80,15 @@ def choose(network: QuantizedNetwork, options: dict[str, tuple[Candidate, ...]])
             raise Mbv2genError(f"{network.source.file}: node '{operator.name}': no kernel reads its input's layout")
     outputs = frozenset((name, RowNHWC()) for name in network.outputs)
     return min((value for key, value in states.items() if key >= outputs), key=lambda value: value[0])[1]
+
+
+def without(
+    options: dict[str, tuple[Candidate, ...]], operators: Collection[str]
+) -> dict[str, tuple[Candidate, ...]]:
+    """``options`` less the wide candidates of ``operators``."""
+    return {
+        name: tuple(c for c in found if not (c.contract.wide and name in operators)) for name, found in options.items()
+    }
 
 
 def _last_uses(network: QuantizedNetwork) -> dict[str, int]:

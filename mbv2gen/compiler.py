@@ -88,8 +88,8 @@ def compile_model(model: Path, options: Options, progress: Progress | None = Non
 def plan_program(quantized: QuantizedNetwork, options: Options) -> program.Program:
     """QuantizedNetwork -> Candidates -> Plan -> Program, checked."""
     target = targets.find(options.target)
-    chosen = candidates.choose(quantized, candidates.candidates(quantized, target.family))
-    planned = plan.plan(quantized, chosen, feed=options.feed, keep_input=options.keep_input)
+    options_of = candidates.candidates(quantized, target.family)
+    planned = plan.affordable(quantized, options_of, feed=options.feed, keep_input=options.keep_input)
     complete = program.program(quantized, planned, target.name)
     program_interpreter.check_arena(complete)
     packing_check.check_packing(complete)

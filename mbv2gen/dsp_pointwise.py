@@ -155,8 +155,8 @@ def _scheduled(core: str, packed: bool, block: _Block) -> Code:
 def _relu_epilogue(body: Pointwise) -> Code:
     """y -> uint8. Packed: y = 256 * acc here; unpacked: the tile is scaled by 128. Parameters: M0, C0, M1, C1.
 
-    Common shift: USAT8(SMMLA(y, M', C) >> 11), unpacked >> 9. Own shifts: USAT8(SMMLA(y, M, C) >> s), s = rs + 7, unpacked
-    rs + 6, C = 2^(s-1) + 2^(s-1-rs): the double rounding of TFLite as one floor, exact for every y.
+    Common shift: USAT8(SMMLA(y, M', C) >> 11), unpacked >> 9. Own shifts: USAT8(SMMLA(y, M, C) >> s), s = rs + 7,
+    unpacked rs + 6, C = 2^(s-1) + 2^(s-1-rs): the double rounding of TFLite as one floor, exact for every y.
     """
     code: Code = []
     if body.packed:

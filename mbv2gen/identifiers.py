@@ -38,5 +38,5 @@ def check_network_name(name: str) -> str:
 def comment(text: str, limit: int = 80) -> str:
     """``text`` as it may stand in a C comment: printable ASCII, no end of comment, no trigraph, no line splice."""
     clean = re.sub(r"[^ -~]", "?", text)
-    clean = clean.replace("*/", "*|").replace("/*", "|*").replace("??", "?").replace("\\", "|")
+    clean = re.sub(r"\?{2,}", "?", clean.replace("*/", "*|").replace("/*", "|*").replace("\\", "|"))
     return clean if len(clean) <= limit else clean[: limit - 3] + "..."

@@ -8,6 +8,8 @@ to lie over dying input by themselves, and nothing is assumed of the shapes.
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
 ALIGN = 8
+FEW = 5  # items of which all orders are tried
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,28 +45,37 @@ class _Distances:
     high: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
-def place(items: tuple[Item, ...], alignment: int = ALIGN, rounds: int = 60, goal: int = 0) -> tuple[dict[str, int], int]:
+def place(
+    items: tuple[Item, ...],
+    alignment: int = ALIGN,
+    rounds: int = 8,
+    goal: int = 0,
+    seed: Mapping[str, int] | None = None,
+) -> tuple[dict[str, int], int]:
     """-> ({name: offset}, bytes of the arena). Offsets are multiples of ``alignment``.
 
-    Greedy in several orders, then rounds that move the item at the far end to the front; stops at the bound no
-    placement can beat (the largest sum of bytes alive at one time, or ``goal`` where the caller knows a higher one).
+    Greedy in several orders (all orders of a few items), then rounds that move the item at the far end to the front;
+    stops at the bound no placement can beat: the largest sum of bytes alive at one time, or ``goal`` where the caller
+    knows a higher one. ``seed`` is a good placement of some items, to be tried first with the others around it.
     """
     if not items:
         return {}, 0
     conflicts = _conflicts(items)
     bound = max(goal, _live_bound(items), max(_align_up(item.size, alignment) for item in items))
     best: tuple[int, dict[int, int]] | None = None
-    for ranking in _rankings(items):
-        order = ranking
-        for _ in range(rounds):
-            offsets = _greedy(items, order, conflicts, alignment)
+    seeded = {i: seed[item.name] for i, item in enumerate(items) if seed and item.name in seed}
+    starts = [(seeded, ranking) for ranking in _rankings(items)] if seeded else []
+    for start, ranking in starts + [({}, ranking) for ranking in _rankings(items)]:
+        order = [i for i in ranking if i not in start]
+        for _ in range(1 if len(items) <= FEW else rounds):
+            offsets = _greedy(items, order, conflicts, alignment, start)
             total = _span(items, offsets, alignment)
             if best is None or total < best[0]:
                 best = total, offsets
             if best[0] <= bound:
                 return _result(items, best)
             far = max(offsets, key=lambda i: offsets[i] + items[i].size)
-            if order[0] == far:
+            if far in start or order[0] == far:
                 break
             order = [far, *(i for i in order if i != far)]
     assert best is not None
@@ -78,6 +90,8 @@ def _result(items: tuple[Item, ...], best: tuple[int, dict[int, int]]) -> tuple[
 
 def _rankings(items: tuple[Item, ...]) -> list[list[int]]:
     indices = range(len(items))
+    if len(items) <= FEW:
+        return [list(order) for order in itertools.permutations(indices)]
     return [
         sorted(indices, key=lambda i: -items[i].size),
         sorted(indices, key=lambda i: (int(items[i].first.min()), -items[i].size)),
@@ -150,9 +164,13 @@ def _merged(low: Ints, high: Ints) -> _Distances:
 
 
 def _greedy(
-    items: tuple[Item, ...], order: list[int], conflicts: dict[tuple[int, int], _Distances], alignment: int
+    items: tuple[Item, ...],
+    order: list[int],
+    conflicts: dict[tuple[int, int], _Distances],
+    alignment: int,
+    start: Mapping[int, int],
 ) -> dict[int, int]:
-    offsets: dict[int, int] = {}
+    offsets = dict(start)
     for index in order:
         pairs = [(offsets[other], conflicts[other, index]) for other in offsets if (other, index) in conflicts]
         offsets[index] = _best_offset(items[index].size, pairs, offsets, items, alignment)

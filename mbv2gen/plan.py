@@ -7,13 +7,14 @@ is placed at once (placement.py), so that outputs and rings overlay input that i
 
 from __future__ import annotations
 
-import functools
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mbv2gen.candidates import choose, without
 from mbv2gen.kernels import Candidate
 from mbv2gen.layouts import Layout, RowNHWC, UInt8Lines
 from mbv2gen.placement import Item, place
@@ -92,11 +93,12 @@ def plan(
     layouts = _layouts(network, chosen)
     cuts = [0, *range(2 if feed == "rows" else 1, len(all_steps) + 1)]
     goal = 0
+    seed: dict[str, int] = {}
     if fuse:
-        goal, cuts = _best_cuts(network, all_steps, layouts, chosen, keep_input)
-    segments = tuple(all_steps[a:b] for a, b in zip(cuts, cuts[1:], strict=False))
+        goal, cuts, seed = _best_cuts(network, all_steps, layouts, chosen, keep_input)
+    segments = tuple(all_steps[a:b] for a, b in itertools.pairwise(cuts))
     timeline = _Timeline(network, segments, layouts, chosen, keep_input)
-    offsets, size = place(timeline.items, goal=goal)
+    offsets, size = place(timeline.items, goal=goal, seed=seed)
     buffers = tuple(
         Buffer(name, layouts[name], offsets[name], layouts[name].row_bytes(network.shape(name)), rows)
         for name, rows in timeline.rows.items()
@@ -122,6 +124,37 @@ def _slots(begin: Times, row_bytes: int, first: Times, last: Times) -> tuple[Tim
     firsts = np.array([first[begin == slot].min() for slot in slots])
     lasts = np.array([last[begin == slot].max() for slot in slots])
     return slots, slots + row_bytes, firsts, lasts
+
+
+def affordable(
+    network: QuantizedNetwork, options: dict[str, tuple[Candidate, ...]], *, feed: str, keep_input: bool
+) -> Plan:
+    """The plan of the fastest kernels that need no more memory than the least: wide ones only where there is room."""
+    names = {operator.name for operator in network.operators}
+    lean = plan(network, choose(network, without(options, names)), feed=feed, keep_input=keep_input)
+    refused: set[str] = set()
+    while refused != names:
+        chosen = choose(network, without(options, refused))
+        if chosen == lean.candidates:
+            break
+        fast = plan(network, chosen, feed=feed, keep_input=keep_input)
+        if fast.arena_bytes <= lean.arena_bytes:
+            return fast
+        refused |= _wide_at_peak(fast, lean.arena_bytes) or names
+    return lean
+
+
+def _wide_at_peak(fast: Plan, limit: int) -> set[str]:
+    """Operators with wide kernels, in the segments whose operators keep more than ``limit`` bytes alive; where
+    there is none (the placement is the trouble), in the fullest segment that has any."""
+    live = {s: max(fast.live_bytes[step.layer] for step in s.steps if step.layer != FEED) for s in fast.segments}
+    wide = {
+        s: {step.operator for step in s.steps if step.layer != FEED and fast.candidates[step.layer].contract.wide}
+        for s in fast.segments
+    }
+    over = set().union(*(names for s, names in wide.items() if live[s] > limit))
+    fullest = max(fast.segments, key=lambda s: live[s] if wide[s] else -1)
+    return over or wide[fullest]
 
 
 def _scratch_name(operator: str) -> str:
@@ -235,32 +268,44 @@ def _best_cuts(
     if all_steps[0].layer == FEED:
         marks = [0, *(mark + 1 for mark in marks[1:])]
 
-    @functools.lru_cache(None)
-    def cost(a: int, b: int) -> int:
-        return _segment_bytes(network, all_steps, layouts, chosen, keep_input, marks[a], marks[b])
+    placements: dict[tuple[int, int], dict[str, int]] = {}
 
-    return _least_peak(marks, cost)
+    def cost(a: int, b: int, enough: int) -> int:
+        offsets, size = _place_segment(network, all_steps, layouts, chosen, keep_input, marks[a], marks[b], enough)
+        placements[marks[a], marks[b]] = offsets
+        return size
+
+    peak, cuts, largest = _least_peak(marks, cost)
+    return peak, cuts, placements[largest]
 
 
-def _least_peak(marks: list[int], cost: Callable[[int, int], int]) -> tuple[int, list[int]]:
-    """The path through ``marks`` that minimises (largest cost, sum of squared lengths)."""
-    best: list[tuple[int, int, list[int]]] = [(0, 0, [marks[0]])]
+def _least_peak(
+    marks: list[int], cost: Callable[[int, int, int], int]
+) -> tuple[int, list[int], tuple[int, int]]:
+    """The path through ``marks`` that minimises (largest cost, sum of squared lengths), and its largest segment.
+
+    ``cost`` (from, to, enough) need not look for less than ``enough``: the path costs that much already.
+    """
+    best: list[tuple[int, int, list[int], tuple[int, int]]] = [(0, 0, [marks[0]], (marks[0], marks[0]))]
     for b in range(1, len(marks)):
-        found: tuple[int, int, list[int]] | None = None
+        found: tuple[int, int, list[int], tuple[int, int]] | None = None
         for a in range(b - 1, max(-1, b - 1 - MAX_CHAIN), -1):
-            peak, length, path = best[a]
+            peak, length, path, largest = best[a]
             length += (marks[b] - marks[a]) ** 2
             if found and (peak, length) >= found[:2]:
                 continue  # no chain from here can be smaller
-            option = (max(peak, cost(a, b)), length, [*path, marks[b]])
+            size = cost(a, b, peak)
+            if size > peak:
+                peak, largest = size, (marks[a], marks[b])
+            option = (peak, length, [*path, marks[b]], largest)
             if found is None or option < found:
                 found = option
         assert found is not None
         best.append(found)
-    return best[-1][0], best[-1][2]
+    return best[-1][0], best[-1][2], best[-1][3]
 
 
-def _segment_bytes(
+def _place_segment(
     network: QuantizedNetwork,
     all_steps: tuple[Step, ...],
     layouts: dict[str, Layout],
@@ -268,8 +313,10 @@ def _segment_bytes(
     keep_input: bool,
     a: int,
     b: int,
-) -> int:
-    """Bytes that the segment of operators a..b-1 needs, its whole input and output included."""
+    enough: int,
+) -> tuple[dict[str, int], int]:
+    """Offsets and bytes of the segment of steps a..b-1 alone, its whole input and output included; ``enough`` bytes
+    are few enough."""
     members = all_steps[a:b]
     later = {read.tensor for step in all_steps[b:] for read in step.reads} | set(network.outputs)
     timeline = _Timeline(network, (members,), layouts, chosen, keep_input)
@@ -292,4 +339,4 @@ def _segment_bytes(
         size = layouts[name].row_bytes(network.shape(name)) * layouts[name].rows(network.shape(name))
         one = np.array([-1])
         items.append(Item(name, size, one * 0, one * 0 + size, one, one * 0 + end))
-    return place(tuple(items))[1]
+    return place(tuple(items), goal=enough)

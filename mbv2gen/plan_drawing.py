@@ -93,7 +93,7 @@ def _homes(plan: Plan) -> tuple[list[_Home], Ints, dict[int, Ints]]:
         homes.append(
             _Home(
                 buffer.tensor, letters, buffer.offset, buffer.size, buffer.rows, buffer.row_bytes, begin,
-                np.maximum(first[buffer.tensor], 0), end,
+                first[buffer.tensor], end,
             )
         )  # fmt: skip
     homes.sort(key=lambda home: (int(home.first.min()), home.offset, home.name))

@@ -166,6 +166,7 @@ def _unit(
     read = [(i, row, arena.row(call.inputs[i], row)) for i, row in _rows_read(call, unit) if row is not None]
     rows = {(i, row): arena.read(where, call.inputs[i].tensor, row, who) for i, row, where in read}
     sums = _scratch(call, unit, arena, rows, values, who)
+    _check_scratch(call, unit, arena, [where for _, _, where in read], who)
     if call.accumulates:
         _accumulate(call, unit, arena, rows, values, network, orders)
         return None
@@ -176,7 +177,7 @@ def _unit(
     out = slice(first.start, first.start + call.band * call.output.row_bytes)
     for index, _, where in read:
         overlap = where.start < out.stop and out.start < where.stop
-        exact = call.body in ELEMENTWISE and index == 0 and where == out
+        exact = call.body in ELEMENTWISE and where == out
         if overlap and not exact:
             raise CheckFailed(f"arena check: {who} writes over the row of {call.inputs[index].tensor} it reads")
     data = _compute(call, unit, rows, sums, network, orders).reshape(-1) if values else None
@@ -184,6 +185,17 @@ def _unit(
         part = None if data is None else data[i * call.output.row_bytes : (i + 1) * call.output.row_bytes]
         arena.write(arena.row(call.output, out_row + i), call.output.tensor, out_row + i, part)
     return data
+
+
+def _check_scratch(call: Call, unit: int, arena: TaggedArena, read: list[slice], who: str) -> None:
+    """A unit's scratch may not lie on a row it reads, or on one it writes."""
+    if call.scratch_offset is None:
+        return
+    written = [arena.row(call.output, 0 if call.reduces else unit * call.band + i) for i in range(call.band)]
+    begin, end = call.scratch_offset, call.scratch_offset + call.scratch_bytes
+    for where in (*read, *written):
+        if begin < where.stop and where.start < end:
+            raise CheckFailed(f"arena check: the scratch of {who} lies on a row it reads or writes")
 
 
 def _accumulate(

@@ -112,8 +112,8 @@ def lives(segment: tuple[Step, ...], sequence: NDArray[np.int64], start: int) ->
     times = [np.nonzero(sequence[:, 0] == index)[0] + start for index in range(len(segment))]
     for index, step in enumerate(segment):
         only = times[index][:1] if step.accumulates else times[index][-1:]
-        written = only if step.reduces else np.repeat(times[index], step.band)
-        result[step.writes] = Lives(written, times[index][-1:] if step.reduces else written.copy())
+        written = only.copy() if step.reduces else np.repeat(times[index], step.band)
+        result[step.writes] = Lives(written, times[index][-1:].copy() if step.reduces else written.copy())
     for index, step in enumerate(segment):
         for read in step.reads:
             if read.tensor not in result:

@@ -26,3 +26,13 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("needs the shared test data (../shared/data), absent here")
     return SHARED_DATA
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What the long tests have recorded as proofs, sorted; xdist's workers send it along."""
+    reports = terminalreporter.getreports("passed")
+    proofs = sorted(str(value) for report in reports for name, value in report.user_properties if name == "proof")
+    if proofs:
+        terminalreporter.section("proven")
+        for proof in proofs:
+            terminalreporter.write_line(proof)

@@ -22,6 +22,8 @@ from mbv2gen.quantized_network import QFullyConnected, QuantizedNetwork
 
 Ints = NDArray[np.int64]
 
+PACKED_SHIFT, UNPACKED_SHIFT, DEPTHWISE_SHIFT = 11, 9, 9  # the common shifts of the bodies
+
 
 def reference(network: QuantizedNetwork, operator, x: Ints) -> Ints:
     """int8 [m][n]: what the int8 reference makes of ``x`` (windows as images of their own, without padding)."""
@@ -52,8 +54,9 @@ def run_relu(layer: Layer, packed: PackedRelu, x: Ints) -> Ints:
     """int8 [m][n] of a ReLU layer, general body included."""
     offset, shift = (128, 7) if packed.unpacked else (0, 0)
     tile = _tile((x + offset) << shift, packed.pairs)
+    common_shift = UNPACKED_SHIFT if packed.unpacked else PACKED_SHIFT
     written = [
-        _relu(stream, tile, packed.unpacked, None if own else packed.common_shift)
+        _relu(stream, tile, packed.unpacked, None if own else common_shift)
         for stream, own in ((packed.common, False), (packed.own, True))
     ]
     out = np.concatenate(written, axis=1)
@@ -73,7 +76,7 @@ def run_depthwise(layer: Layer, packed: PackedDepthwise, x: Ints) -> Ints:
         acc = (
             acc + halves[:, row, 0] * pixels[:, 0] + halves[:, row, 1] * pixels[:, 1] + halves[:, row, 3] * pixels[:, 2]
         )
-    out = (_wrapped((_wrapped(acc) * multiplier >> 32) + addend) >> packed.common_shift).clip(0, 255)
+    out = (_wrapped((_wrapped(acc) * multiplier >> 32) + addend) >> DEPTHWISE_SHIFT).clip(0, 255)
     for k, (position, channel_bias, m, s, weights) in enumerate(_records(packed.general, 9)):
         assert position == packed.general.positions[k]
         total = channel_bias + lines[:, :, position] @ weights

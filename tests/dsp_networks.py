@@ -68,8 +68,8 @@ def packings(network, operator, ranges, rng) -> Iterator[tuple[object, object, o
     if isinstance(operator, QDepthwiseConv2D):
         if dsp_packing.refuses_depthwise(layer) is None:
             order = [*rng.permutation(n), *([-1] if n % 2 else [])]
-            for solver, shift in ((True, 11), (True, 9), (False, 11)):
-                p = dsp_packing.pack_depthwise(layer, order, solver=solver, common_shift=shift)
+            for solver in (True, False):
+                p = dsp_packing.pack_depthwise(layer, order, solver=solver)
                 yield (
                     p,
                     lambda x, p=p: dsp_emulation.run_depthwise(layer, p, x),
@@ -78,8 +78,8 @@ def packings(network, operator, ranges, rng) -> Iterator[tuple[object, object, o
         return
     pairs = pairs_of(layer, rng)
     if dsp_packing.refuses_relu(layer) is None:
-        for unpacked, solver, shift, head in ((False, True, 11, 2), (k < 16, k < 16, 9, 4)):
-            p = dsp_packing.pack_relu(layer, pairs, unpacked=unpacked, solver=solver, common_shift=shift, head=head)
+        for unpacked, solver, head in ((False, True, 2), (k < 16, k < 16, 4)):
+            p = dsp_packing.pack_relu(layer, pairs, unpacked=unpacked, solver=solver, head=head)
             yield (
                 p,
                 lambda x, p=p: dsp_emulation.run_relu(layer, p, x),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from dsp_programs import KERNELS, STRICT, TWINS, board_program, host_program, run, run_on_board, successful
 
-from mbv2gen import boards, toolchain
+from mbv2gen import boards, dsp_shifts, toolchain
 from mbv2gen.dsp_assembly import CORES
 from mbv2gen.dsp_bodies import BODIES, render
 
@@ -87,12 +87,18 @@ def test_twins_have_no_undefined_behaviour_on_random_streams(tmp_path: Path) -> 
 @needs_qemu
 @pytest.mark.parametrize(
     ("right", "wrong"),
-    [("asr #11", "asr #12"), ("ssat r2, #8", "ssat r2, #7"), ("str r6, [r10, r11]", "str r6, [r10, #4]")],
+    [
+        ("asr #11", "asr #12"),
+        ("asr #9", "asr #10"),
+        ("asr #22", "asr #21"),
+        ("ssat r2, #8", "ssat r2, #7"),
+        ("str r6, [r10, r11]", "str r6, [r10, #4]"),
+    ],
 )
 def test_the_comparison_notices_a_changed_body(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, right: str, wrong: str
 ) -> None:
-    """A wrong shift, a wrong clamp, a store in a wrong place."""
+    """Wrong shifts, a wrong clamp, a store in a wrong place."""
     board = boards.load("mps2-an500")
     text = render(board.core, BODIES)
     assert right in text
@@ -158,6 +164,30 @@ def test_twins_compile_without_a_warning(compiler: str, options: list[str], tmp_
     if shutil.which(compiler) is None:
         pytest.skip(f"{compiler} is not installed")
     successful(compiler, *options, *STRICT, "-O2", "-c", TWINS, "-o", tmp_path / "twins.o")
+
+
+@EACH_CORE
+def test_every_body_shifts_by_what_parameters_are_solved_for(core: str) -> None:
+    """The immediates of its saturations; bodies that shift by a register have none."""
+    kinds = {
+        r"pw_(relu|stem|gap)\d": dsp_shifts.PACKED_SHIFT,
+        r"pw_relu\d_x": dsp_shifts.UNPACKED_SHIFT,
+        r"dw_\w+": dsp_shifts.DEPTHWISE_SHIFT,
+        r"add_mla": dsp_shifts.ADD_SHIFT,
+    }
+    found = 0
+    for name in BODIES:
+        shift = next((s for kind, s in kinds.items() if re.fullmatch(f"mbv2_{kind}_dsp", name)), None)
+        immediates = {int(n) for n in re.findall(r"[us]sat \w+, #8, \w+, asr #(\d+)", render(core, [name]))}
+        assert immediates == ({1} if name == "mbv2_requant_s8_dsp" else {shift} - {None}), name
+        found += shift is not None
+    assert found == 12 + 4 + 10 + 1
+
+
+def test_the_header_names_the_same_shifts() -> None:
+    header = (KERNELS / "mbv2_dsp_bodies.h").read_text()
+    named = {name: int(value) for name, value in re.findall(r"MBV2_DSP_(\w+_SHIFT) = (\d+)", header)}
+    assert named == {name: getattr(dsp_shifts, name) for name in dir(dsp_shifts) if name.endswith("_SHIFT")}
 
 
 def test_only_the_bodies_asked_for_are_rendered() -> None:

@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 from network_builder import NONE, POINTWISE, RELU6, NetworkBuilder
 
-from mbv2gen import dsp_check, dsp_fully_connected, dsp_packing, dsp_range_check, dsp_ranges
+from mbv2gen import (
+    dsp_check,
+    dsp_fully_connected,
+    dsp_packing,
+    dsp_parameters,
+    dsp_range_check,
+    dsp_ranges,
+    dsp_requantization,
+)
 from mbv2gen.dsp_proof import Canonical, LinearBody, ReluBody, linear_holds, relu_holds, wanted
 from mbv2gen.dsp_ranges import Ranges, Reach
 from mbv2gen.dsp_requantization import solve_add
@@ -72,10 +80,7 @@ def packed_and_check(kind: str, *, solver: bool = True):
     if kind == "fully_connected":
         p = dsp_fully_connected.pack_fully_connected(layer, range(k))
         return p, lambda q: dsp_check.check_fully_connected(network, operator, ranges, q)
-    p = dsp_packing.pack_relu(
-        layer, expand_pairs(k), unpacked=kind.endswith("unpacked"), solver=solver,
-        common_shift=9 if kind.endswith("unpacked") else 11,
-    )  # fmt: skip
+    p = dsp_packing.pack_relu(layer, expand_pairs(k), unpacked=kind.endswith("unpacked"), solver=solver)
     return p, lambda q: dsp_check.check_relu(network, operator, ranges, q)
 
 
@@ -182,10 +187,23 @@ def test_a_wrong_order_or_tile_is_noticed() -> None:
         replace(packed, order=(second, first, *others)),
         replace(packed, order=(first, first, *others)),
         replace(packed, pairs=pairs),
-        replace(packed, common_shift=10),
     ):
         with pytest.raises(CheckFailed, match="packing check: y"):
             check(wrong)
+
+
+@pytest.mark.parametrize(("kind", "name"), [
+    ("relu", "PACKED_SHIFT"), ("relu_unpacked", "UNPACKED_SHIFT"), ("depthwise", "DEPTHWISE_SHIFT"),
+])  # fmt: skip
+@pytest.mark.parametrize("step", [-1, 1])
+def test_a_stream_for_another_common_shift_than_the_bodies_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, kind: str, name: str, step: int
+) -> None:
+    monkeypatch.setattr(dsp_parameters, name, getattr(dsp_parameters, name) + step)
+    packed, check = packed_and_check(kind)
+    assert packed.statistics.solved > 0
+    with pytest.raises(CheckFailed, match="requantization"):
+        check(packed)
 
 
 def test_a_wrong_record_of_the_general_body_is_noticed() -> None:
@@ -228,7 +246,7 @@ def test_ranges_that_a_tensor_can_leave_are_noticed() -> None:
                 dsp_range_check.check_ranges(network, Ranges(others))
 
 
-def test_wrong_coefficients_of_an_add_are_noticed() -> None:
+def test_wrong_coefficients_of_an_add_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     network = next(n for n in dsp_networks.edges() if n.name == "add_equal_scales")
     operator = network.operators[-1]
     found = solve_add(network, operator)
@@ -238,10 +256,14 @@ def test_wrong_coefficients_of_an_add_are_noticed() -> None:
         replace(found, a=found.a + 20000),
         replace(found, b=-found.b),
         replace(found, c=found.c + (1 << 21)),
-        replace(found, shift=20),
     ):
         with pytest.raises(CheckFailed, match="is not TFLite's"):
             dsp_range_check.check_add(network, operator, wrong)
+    monkeypatch.setattr(dsp_requantization, "ADD_SHIFT", 21)
+    for_another_shift = solve_add(network, operator)
+    assert for_another_shift is not None
+    with pytest.raises(CheckFailed, match="is not TFLite's"):
+        dsp_range_check.check_add(network, operator, for_another_shift)
 
 
 def canonical_of(multiplier, shift, low, high, zero_point: int) -> Canonical:

@@ -157,6 +157,21 @@ def test_an_activation_that_ends_below_127_makes_the_channels_general_that_can_p
     assert assert_bodies_equal_reference(network) >= 2
 
 
+def test_depthwise_channels_of_large_right_shifts_are_solved() -> None:
+    """9 and 10 are beyond what the common shift takes as it stands."""
+    rng = np.random.default_rng(8)
+    b = NetworkBuilder(rng)
+    x = b.input((5, 5, 6), -128, scale=0.02)
+    b.depthwise(x, "y", TORCH, RELU6, zero_point=-128, scale=6 / 255, weights=rng.integers(20, 128, (3, 3, 6)),
+                multiplier=np.array([9, 8, 7, 6, 5, 4]) * 2e-4)  # fmt: skip
+    network = b.network("small", "y")
+    layer = only_layer(network)
+    assert set(-layer.shift) == {9, 10}
+    assert dsp_packing.refuses_depthwise(layer) is None
+    assert dsp_packing.pack_depthwise(layer, range(6)).statistics.solved == 6
+    assert assert_bodies_equal_reference(network) == 2
+
+
 def test_zero_points_and_windows_that_the_bodies_cannot_take_are_refused_with_the_reason() -> None:
     rng = np.random.default_rng(0)
     relu = only_layer(relu_network(rng, 8, 4, zero_point=-100))

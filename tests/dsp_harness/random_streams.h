@@ -31,11 +31,11 @@ static uint32_t byte(int32_t value) { return (uint32_t)value & 0xFFu; }
 
 static uint32_t random_multiplier(void) {
     static const uint32_t special[4] = {0, 0x40000000u, 0x7FFFFFFFu, 1};
-    return random_below(8) ? random_word() >> (1 + random_below(9)) : special[random_below(4)];
+    return random_below(8) ? random_word() >> (1 + random_below(11)) : special[random_below(4)];
 }
 
 static uint32_t random_constant(void) {
-    return random_below(4) ? 1024u + random_below(64) : random_word() >> random_below(12);
+    return random_below(4) ? 256u + random_below(1024) : random_word() >> random_below(12);
 }
 
 static uint32_t random_shifts(void) {

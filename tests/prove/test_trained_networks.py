@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +16,10 @@ from mbv2gen import accuracy, boards, execution, int8_reference, network_inputs,
 from mbv2gen.compiler import Compiled, Options, compile_model
 from mbv2gen.execution import HOST, Place
 from mbv2gen.output_folder import OutputFolder, write_folder
+from mbv2gen.terminal import percent
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
-BOARD, BOARD_PICTURES, BATCH = "mps2-an500", 50, 64
+BOARD, BOARD_PICTURES, SANITIZED_PICTURES, BATCH = "mps2-an500", 50, 50, 64
 EXPORTS = sorted(
     path for path in (DATA / "exports").glob("*.onnx") if "neg_" not in path.name and "qdq" not in path.name
 )
@@ -61,6 +62,13 @@ class Proven:
     folder: OutputFolder
     test: str
 
+    @property
+    def name(self) -> str:
+        return Path(self.case.model).name
+
+
+Record = Callable[[str, object], None]  # pytest's record_property; what is recorded as "proof" ends the run's output
+
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: Path(case.model).name)
 def proven(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Proven:
@@ -95,7 +103,9 @@ def batches(proven: Proven, count: int | None = None) -> Iterator[NDArray[np.int
     return (feed.integer for feed in network_inputs.feeds(network, found, BATCH))
 
 
-def test_c_on_the_host_numpy_and_tensorflow_lite_micro_agree_in_every_byte_on_all_pictures(proven: Proven) -> None:
+def test_c_on_the_host_numpy_and_tensorflow_lite_micro_agree_in_every_byte_on_all_pictures(
+    proven: Proven, record_property: Record
+) -> None:
     network, folder = proven.compiled.quantized, proven.folder
     interpreter = runtime.Interpreter.from_bytes((folder.path / "net.tflite").read_bytes(), arena_size=8 << 20)
     count = 0
@@ -108,19 +118,31 @@ def test_c_on_the_host_numpy_and_tensorflow_lite_micro_agree_in_every_byte_on_al
             np.testing.assert_array_equal(interpreter.get_output(0).reshape(wanted.shape), wanted)
         count += len(inputs)
     assert count >= 600
+    record_property("proof", f"{proven.name}: C on the host = NumPy = TensorFlow Lite Micro on {count} pictures")
+
+
+def test_c_under_sanitizers_agrees_in_every_byte_on_fifty_pictures(proven: Proven, record_property: Record) -> None:
+    network = proven.compiled.quantized
+    (inputs,) = batches(proven, SANITIZED_PICTURES)
+    made = execution.outputs(proven.folder, network, HOST, inputs, sanitize=True)
+    np.testing.assert_array_equal(made, int8_reference.run_outputs(network, inputs))
+    record_property("proof", f"{proven.name}: address and undefined-behaviour sanitizers find nothing on {len(inputs)}")
 
 
 @pytest.mark.skipif(toolchain.find_arm_compiler() is None, reason=toolchain.ARM_HELP)
 @pytest.mark.skipif(toolchain.find_qemu() is None, reason=toolchain.QEMU_HELP)
-def test_c_on_the_emulated_cortex_m7_agrees_in_every_byte_on_fifty_pictures(proven: Proven) -> None:
+def test_c_on_the_emulated_cortex_m7_agrees_in_every_byte_on_fifty_pictures(
+    proven: Proven, record_property: Record
+) -> None:
     network, place = proven.compiled.quantized, Place(boards.load(BOARD))
     (inputs,) = batches(proven, BOARD_PICTURES)
     assert len(inputs) == BOARD_PICTURES
     made = execution.outputs(proven.folder, network, place, inputs)
     np.testing.assert_array_equal(made, int8_reference.run_outputs(network, inputs))
+    record_property("proof", f"{proven.name}: C on {place.title} = NumPy on {len(inputs)} pictures")
 
 
-def test_int8_keeps_the_accuracy(proven: Proven) -> None:
+def test_int8_keeps_the_accuracy(proven: Proven, record_property: Record) -> None:
     figures = accuracy.evaluate(proven.folder, proven.test, proven.compiled.network, None)
     assert figures.agreement is not None
     if proven.case.agreement is not None:
@@ -130,6 +152,11 @@ def test_int8_keeps_the_accuracy(proven: Proven) -> None:
         assert figures.top1.of_int8 is not None
         assert figures.top1.of_int8 >= figures.top1.of_float - proven.case.top1_loss
     assert figures.agreement >= 0.95
+    tops = ", ".join(
+        f"{name} {percent(top)}" for name, top in (("float", figures.top1.of_float), ("int8", figures.top1.of_int8))
+    )
+    snr = None if figures.snr_db is None else f"{figures.snr_db:.1f} dB"
+    record_property("proof", f"{proven.name}: top-1 {tops}, agreement {percent(figures.agreement)}, {snr}")
 
 
 @pytest.mark.parametrize("path", EXPORTS, ids=lambda path: path.stem)
