@@ -25,6 +25,7 @@ from mbv2gen import (
 )
 from mbv2gen.boards import Board
 from mbv2gen.compiler import Options
+from mbv2gen.dsp_calls import DSP_BODIES
 from mbv2gen.output_folder import OutputFolder
 from mbv2gen.program import Program
 from mbv2gen.quantized_network import Int8Array, QuantizedNetwork
@@ -59,7 +60,8 @@ class Measured:
 
     ``weights_bytes`` as the packer counts them in streams that hold parameters too; ``parameters_bytes`` are all other
     constants of the image, literals included. ``general_channels`` of ``channels`` run on the general fallback body of
-    a fast kernel, ``plain_macs`` in kernels that are not of the fast family; ``kernels`` come from a profiling build.
+    a fast kernel, ``plain_calls`` layers (``plain_macs``) in plain kernels, where there is a fast family; ``kernels``
+    come from a profiling build.
     """
 
     loaded: Loaded
@@ -74,6 +76,7 @@ class Measured:
     output_channels: int
     channels: int
     general_channels: int
+    plain_calls: int
     plain_macs: int
     kernels: tuple[Kernel, ...]
 
@@ -113,6 +116,7 @@ def measure(loaded: Loaded, known: Expected, board: Board, feed: str, work: Path
         one = runner.run(profiling, known.inputs[:1], board=board, title=title, timeout_seconds=SECONDS_WITHOUT_OUTPUT)
         layers = (one.layer_instructions or ((),))[0]
     sizes = image_sizes.image_sizes(elf, folder.name)
+    plain = [call for call in complete.calls if call.body not in DSP_BODIES]
     channels = [dict(call.work.statistics) for call in complete.calls if call.work.statistics]
     return Measured(
         loaded=loaded,
@@ -127,7 +131,8 @@ def measure(loaded: Loaded, known: Expected, board: Board, feed: str, work: Path
         output_channels=sum(call.output_shape[2] for call in complete.calls if call.macs),
         channels=sum(each[kind] for each in channels for kind in ("solved", "own_shift", "constant", "general")),
         general_channels=sum(each["general"] for each in channels),
-        plain_macs=sum(call.macs for call in complete.calls if not call.work.statistics),
+        plain_calls=len(plain),
+        plain_macs=sum(call.macs for call in plain),
         kernels=kernels(complete, layers),
     )
 

@@ -33,7 +33,7 @@ class Seeded:
 
     @property
     def title(self) -> str:
-        return f"{self.width:g} @ {self.resolution}" + (", SAME" if self.padding == "same" else "")
+        return f"{float(self.width)} @ {self.resolution}" + (", SAME" if self.padding == "same" else "")
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from mbv2gen import __version__, dsp_bodies, resources
 from mbv2gen.fields import Symbol, TableName, Value
-from mbv2gen.layouts import Order, PlanarLines, Planes, PlaneTiles, Sums, Tile16, UInt8Lines
 from mbv2gen.identifiers import comment
+from mbv2gen.layouts import Order, PlanarLines, Planes, PlaneTiles, Sums, Tile16, UInt8Lines
 from mbv2gen.plan import Buffer
 from mbv2gen.program import Call, Program
 

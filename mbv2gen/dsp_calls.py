@@ -180,7 +180,9 @@ class DspPacker:
             ("band", layout.band((h, w, c)) if isinstance(layout, PlaneTiles) else 1),
         )
         tables = _tables(
-            ("stream", packed.stream, weights), ("own_stream", packed.rest, weights), ("general", packed.general, weights)
+            ("stream", packed.stream, weights),
+            ("own_stream", packed.rest, weights),
+            ("general", packed.general, weights),
         )
         statistics = _statistics(packed.statistics)
         return Work("mbv2_conv_1x1_dsp", fields, (), tables, None, _symbols(fields), statistics, packed)
@@ -289,7 +291,7 @@ def _symbols(fields: Fields) -> tuple[str, ...]:
         if isinstance(value, Symbol) and value != NULL:
             names.add(value.name)
         elif isinstance(value, tuple) and value and isinstance(value[0], tuple):
-            names.update(_symbols(value))  # type: ignore[arg-type]  # a tuple of pairs is Fields
+            names.update(_symbols(value))
     return tuple(sorted(names))
 
 

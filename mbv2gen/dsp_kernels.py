@@ -137,12 +137,12 @@ DSP: tuple[Contract, ...] = (
     ),
     Contract("mean_sums_s8_dsp", "mean", Sums, Vector, per_input(2)),
     Contract(
-        "fully_connected_s8_dsp", "fully_connected", Vector, RowNHWC, per_mac(1, 30), takes_fully_connected, _words_bytes,
-        whole_input=True,
+        "fully_connected_s8_dsp", "fully_connected", Vector, RowNHWC, per_mac(1, 30), takes_fully_connected,
+        _words_bytes, whole_input=True,
     ),
     Contract(
-        "fully_connected_s8_dsp", "fully_connected", RowNHWC, RowNHWC, per_mac(1, 31), takes_fully_connected, _words_bytes,
-        whole_input=True,
+        "fully_connected_s8_dsp", "fully_connected", RowNHWC, RowNHWC, per_mac(1, 31), takes_fully_connected,
+        _words_bytes, whole_input=True,
     ),
     Contract(
         "conv_1x1_planes_s8_dsp", "pointwise", RowNHWC, Planes, per_mac(0.85, 4), takes_planes, _tile_bytes,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mbv2gen import int8_reference
 from mbv2gen.arithmetic import multiply_by_quantized_multiplier
-from mbv2gen.layouts import Order, Planes, PlaneTiles, UInt8Lines
+from mbv2gen.layouts import CodedRows, Order, Planes, PlaneTiles, UInt8Lines
 from mbv2gen.program import Call
 from mbv2gen.quantized_network import QConv2D, QDepthwiseConv2D, QMean, QuantizedNetwork
 
@@ -50,28 +50,29 @@ def dsp_row(
     call: Call, unit: int, rows: Rows, network: QuantizedNetwork, orders: dict[str, Order | None]
 ) -> NDArray[np.int8]:
     """int8 [row_bytes] of the row that the unit makes (of sums: what it adds)."""
-    layout = call.output.layout
+    source, layout = call.inputs[0].layout, call.output.layout
     order = orders.get(call.inputs[0].tensor)
+    if isinstance(layout, Planes | PlaneTiles) or isinstance(source, Planes | PlaneTiles):
+        return _band(call, unit, rows, network, order)
+    assert isinstance(source, CodedRows)
+    assert isinstance(layout, CodedRows)
     if call.body == "mean_sums_s8_dsp":
         return _mean(call, rows[0, unit].view(np.int32), network)
     if call.body == "fully_connected_s8_dsp":
-        source = call.inputs[0].layout
         plane = np.stack([source.decode(rows[key], call.input_shape, order) for key in sorted(rows)])
         result = int8_reference.evaluate_operator(network, network.operators[call.layer], [plane[np.newaxis]])
         return layout.encode(result[0, 0], call.output_shape)
     if call.body == "conv_1x1_sums_s8_dsp":
-        row = call.inputs[0].layout.decode(rows[0, unit], call.input_shape, order)
-        made = int8_reference.evaluate_operator(network, network.operators[call.layer], [row[np.newaxis, np.newaxis]])
+        pixels = source.decode(rows[0, unit], call.input_shape, order)
+        plane = pixels[np.newaxis, np.newaxis]
+        made = int8_reference.evaluate_operator(network, network.operators[call.layer], [plane])
         return layout.encode(made[0, 0], call.output_shape, call.work.order)
-    if isinstance(layout, Planes | PlaneTiles) or isinstance(call.inputs[0].layout, PlaneTiles):
-        return _band(call, unit, rows, network, order)
     top = layout.pad_top if isinstance(layout, UInt8Lines) else 0
     row = unit - top
     if not 0 <= row < call.output_shape[0]:
         return np.zeros(layout.row_bytes(call.output_shape), np.int8)
     operator = network.operators[call.layer]
     assert isinstance(operator, QConv2D | QDepthwiseConv2D)
-    source = call.inputs[0].layout
     h, w, c = call.input_shape
     zero_point = network.tensor(operator.inputs[0]).zero_point
     first = source.pad_top if isinstance(source, UInt8Lines) else 0
@@ -95,7 +96,8 @@ def _band(call: Call, unit: int, rows: Rows, network: QuantizedNetwork, order: O
     source, layout = call.inputs[0].layout, call.output.layout
     if isinstance(source, PlaneTiles):
         band = source.decode_band(rows[0, unit], call.input_shape, order)
-        return int8_reference.evaluate_operator(network, operator, [band[np.newaxis]])[0].reshape(-1)
+        flat: NDArray[np.int8] = int8_reference.evaluate_operator(network, operator, [band[np.newaxis]])[0].reshape(-1)
+        return flat
     if isinstance(source, Planes):
         plane = source.decode_band(rows[0, 0], call.input_shape, order)
     else:
@@ -128,4 +130,5 @@ def _mean(call: Call, sums: NDArray[np.int32], network: QuantizedNetwork) -> NDA
     centred = sums.astype(np.int64) - (network.tensor(operator.inputs[0]).zero_point + 128) * h * w
     scaled = multiply_by_quantized_multiplier(centred, operator.multiplier, operator.shift)
     zero_point = network.tensor(operator.outputs[0]).zero_point
-    return np.asarray((scaled + zero_point).clip(-128, 127), np.int8)
+    mean: NDArray[np.int8] = (scaled + zero_point).clip(-128, 127).astype(np.int8)
+    return mean

@@ -6,12 +6,14 @@ import re
 
 from mbv2gen.errors import Mbv2genError
 
-_KEYWORDS = frozenset(
-    "auto break case char const continue default do double else enum extern float for goto if inline int long "
-    "register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while "
-    "bool class delete explicit export false friend mutable namespace new operator private protected public template "
-    "this throw true try typename using virtual and or not xor main".split()
-)
+_KEYWORDS = frozenset((
+    "auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum", "extern",
+    "float", "for", "goto", "if", "inline", "int", "long", "register", "restrict", "return", "short", "signed",
+    "sizeof", "static", "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while", "bool",
+    "class", "delete", "explicit", "export", "false", "friend", "mutable", "namespace", "new", "operator",
+    "private", "protected", "public", "template", "this", "throw", "true", "try", "typename", "using",
+    "virtual", "and", "or", "not", "xor", "main",
+))
 MAX_IDENTIFIER = 40
 
 

@@ -16,6 +16,7 @@ from mbv2gen.network import Shape
 from mbv2gen.quantized_network import (
     QConv2D,
     QDepthwiseConv2D,
+    QFullyConnected,
     QOperator,
     QuantizedNetwork,
 )
@@ -45,10 +46,11 @@ class Contract:
     """A kernel body: the C function, what it reads and writes, where it applies, what it costs.
 
     ``reads`` and ``writes`` are kinds of layout; ``scratch_bytes`` is memory a unit needs for itself, ``keeps_scratch``
-    that it must survive from unit to unit; ``reduces``: the output's only row is complete with
-    the last unit, and with ``accumulates`` it grows there from the first on; ``in_place``: the output row may lie exactly on the row of input 0.
-    ``whole_input``: every unit reads all rows; ``wide``: it trades memory for instructions, so the planner takes it only
-    where the arena does not grow. ``instructions`` is an estimate for a whole operator, good enough to choose by.
+    that it must survive from unit to unit; ``reduces``: the output's only row is complete with the last unit, and with
+    ``accumulates`` it grows there from the first on; ``in_place``: the output row may lie exactly on the row of input
+    0. ``whole_input``: every unit reads all rows; ``wide``: it trades memory for instructions, so that the planner
+    takes it only where the arena does not grow. ``instructions`` is an estimate for a whole
+    operator, good enough to choose by.
     """
 
     body: str
@@ -79,11 +81,8 @@ class Candidate:
 
 def macs(operator: QOperator, network: QuantizedNetwork) -> int:
     """Multiply-accumulates of a quantized operator."""
-    h, w, c = network.shape(operator.outputs[0])
-    if operator.kind in ("conv", "pointwise", "fully_connected"):
-        assert not isinstance(operator, QDepthwiseConv2D)
-        return h * w * int(operator.weights.size)  # type: ignore[union-attr]
-    if isinstance(operator, QDepthwiseConv2D):
+    h, w, _ = network.shape(operator.outputs[0])
+    if isinstance(operator, QConv2D | QDepthwiseConv2D | QFullyConnected):
         return h * w * int(operator.weights.size)
     return 0
 
@@ -161,6 +160,8 @@ PLAIN: tuple[Contract, ...] = (
     Contract("depthwise_conv_lines_s8", "depthwise", PlanarLines, RowNHWC, per_mac(4.5, 40)),
     Contract("fully_connected_s8", "fully_connected", RowNHWC, RowNHWC, per_mac(2.6, 40), whole_input=True),
     Contract("add_s8", "add", RowNHWC, RowNHWC, per_input(60), in_place=True),
-    Contract("mean_s8", "mean", RowNHWC, RowNHWC, per_input(6), scratch_bytes=_sums_bytes, keeps_scratch=True, reduces=True),
+    Contract(
+        "mean_s8", "mean", RowNHWC, RowNHWC, per_input(6), scratch_bytes=_sums_bytes, keeps_scratch=True, reduces=True
+    ),
     Contract("activation_s8", "activation", RowNHWC, RowNHWC, per_input(8), in_place=True),
 )

@@ -233,7 +233,8 @@ class Sums:
 
     def encode(self, row: Int8Array, shape: Shape, order: Order | None = None) -> Int8Array:
         """int8 [w][c] -> what the row adds, int32 [position] as int8 [row_bytes]."""
-        return (stored(row, order).astype(np.int32) + 128).sum(axis=0, dtype=np.int32).view(np.int8)
+        sums: NDArray[np.int32] = (stored(row, order).astype(np.int32) + 128).sum(axis=0, dtype=np.int32)
+        return sums.view(np.int8)
 
 
 @dataclass(frozen=True)
@@ -281,5 +282,5 @@ def stored(row: Int8Array, order: Order | None) -> Int8Array:
     return filled[:, [channel if channel >= 0 else row.shape[1] for channel in order]]
 
 
-RowLayout: TypeAlias = RowNHWC | PlanarLines | UInt8Lines | Tile16 | Sums | Vector
-Layout: TypeAlias = RowLayout | Planes | PlaneTiles
+CodedRows: TypeAlias = RowNHWC | UInt8Lines | Tile16 | Sums | Vector  # rows that encode and decode one by one
+Layout: TypeAlias = CodedRows | PlanarLines | Planes | PlaneTiles

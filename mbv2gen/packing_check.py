@@ -1,4 +1,7 @@
-"""Packing check: decodes a program's tables back to the canonical network and compares. Shares no code with packing.py."""
+"""Packing check: decodes a program's tables back to the canonical network and compares.
+
+It shares no code with packing.py; the streams of the dsp family are dsp_check.py's to decode and prove.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """Program interpreter: runs a program's calls in NumPy on a tagged arena, as the C runs them.
 
-It takes layouts, row addresses, order and tables from the Program alone and shares no code with the planner: it reads
-geometry from the calls' literal arguments and decides by the driver's own rule which layer goes on. Every byte read is
-checked to be the row it is taken for. Without ``values`` it moves owners only: that is the arena check of every compile.
+It takes layouts, row addresses, order and tables from the Program alone, shares no code with the planner, reads
+geometry from the calls' literal arguments and decides by the driver's own rule which layer goes on. Every byte that is
+read is checked to be the row it is taken for. Without ``values`` it moves owners only: that is the arena check of
+every compile.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mbv2gen.errors import CheckFailed
 from mbv2gen.dsp_calls import DSP_BODIES
 from mbv2gen.dsp_rows import dsp_row, dsp_rows_read, made_rows
+from mbv2gen.errors import CheckFailed
 from mbv2gen.layouts import Order, PlanarLines, RowNHWC
 from mbv2gen.program import Call, Program
 from mbv2gen.quantized_network import QuantizedNetwork
@@ -30,7 +31,7 @@ ELEMENTWISE = frozenset({"add_s8", "add_s8_dsp", "activation_s8"})
 def check_arena(program: Program) -> TaggedArena:
     """Replay the program on a tagged arena; raises CheckFailed at the first byte that is not what it is read for.
 
-    Where the caller pushes rows it is replayed twice: rows pushed when they are due, and as early as the ring takes them.
+    Where the caller pushes rows it is replayed twice: rows pushed when due, and as early as the ring takes them.
     """
     if program.is_fed:
         _run(program, None, None, eager=True)
@@ -38,7 +39,7 @@ def check_arena(program: Program) -> TaggedArena:
 
 
 def run(program: Program, x: NDArray[np.int8], tap: Tap | None = None) -> NDArray[np.int8]:
-    """One inference: int8 [h][w][c] -> int8 output [h][w][c]; ``tap`` sees (call, row, int8 [w][c]) of every row made."""
+    """One inference: int8 [h][w][c] -> int8 output [h][w][c]; ``tap`` sees (call, row, int8 [w][c]) of each row."""
     arena, result = _run(program, x, tap)
     assert arena.size == program.arena_bytes
     return result
@@ -252,8 +253,9 @@ def requantize(value: Int64s, multiplier: Int64s, shift: Int64s) -> Int64s:
     """TFLite's MultiplyByQuantizedMultiplier with double rounding, written as two floors."""
     left, right = np.maximum(shift, 0), np.maximum(-shift, 0)
     high = ((value << left) * multiplier + (1 << 30)) >> 31
-    half = (np.int64(1) << right) >> 1
-    return (high + half - ((high < 0) & (right > 0))) >> right
+    half = (np.ones_like(right) << right) >> 1
+    below = np.where((high < 0) & (right > 0), 1, 0)
+    return np.asarray((high + half - below) >> right, np.int64)
 
 
 def _compute(
@@ -330,7 +332,8 @@ def _windows(
     call: Call, unit: int, rows: dict[tuple[int, int], NDArray[np.int8]], a: dict[str, int], tables: dict[str, Int64s]
 ) -> Int64s:
     depthwise = call.body == "depthwise_conv_s8"
-    shape = (a["kernel_h"], a["kernel_w"], a["out_c"]) if depthwise else (a["out_c"], a["kernel_h"], a["kernel_w"], a["in_c"])
+    window = (a["kernel_h"], a["kernel_w"])
+    shape = (*window, a["out_c"]) if depthwise else (a["out_c"], *window, a["in_c"])
     w = tables["weights"].reshape(shape)
     span = (a["out_w"] - 1) * a["stride_w"] + a["kernel_w"]
     acc = np.tile(tables["bias"], (a["out_w"], 1))

@@ -40,7 +40,8 @@ class RunResult:
     ``outputs`` is [n][output bytes]. ``instructions`` has one number an inference, of NAME_run alone.
     ``layer_instructions``: a row of numbers an inference, one a layer. ``stack_bytes``: the deepest use of NAME_run
     below its caller; ``whole_stack_bytes``: that of the whole program, main included. ``touched_arena_bytes``: the
-    arena up to the last byte that any inference changed. ``taps``: for each inference {layer: its output, int8 [row][values of a row]}.
+    arena up to the last byte that any inference changed. ``taps``: for each inference {layer: its output,
+    int8 [row][values of a row]}.
     """
 
     outputs: Int8Array

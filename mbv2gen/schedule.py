@@ -17,8 +17,6 @@ from mbv2gen.kernels import Access, Candidate, accesses, band, units
 from mbv2gen.quantized_network import QuantizedNetwork
 
 
-
-
 @dataclass(frozen=True)
 class Step:
     """One operator in a pipeline: ``units`` of work, what they read, the tensor they write."""
@@ -70,7 +68,7 @@ FEED = -1  # the layer number of the step by which the caller pushes rows
 
 
 def feed(network: QuantizedNetwork) -> Step:
-    """The caller as a step that makes the input's rows; it stands before all others, so it runs when nothing else can."""
+    """The caller as a step that makes the input's rows; it stands first, so it runs when nothing else can."""
     name = network.inputs[0]
     return Step(FEED, "the caller", network.shape(name)[0], (), name, reduces=False, in_place=False)
 
@@ -97,7 +95,8 @@ def order(segment: tuple[Step, ...]) -> NDArray[np.int64]:
             continue
         sequence.append((index, unit))
         done[index] += 1
-        made[index] = (done[index] == segment[index].units) if segment[index].reduces else done[index] * segment[index].band
+        step = segment[index]
+        made[index] = (done[index] == step.units) if step.reduces else done[index] * step.band
         index = last_consumer[index]  # nothing behind it has become ready
     return np.array(sequence, dtype=np.int64).reshape(-1, 2)
 

@@ -122,7 +122,8 @@ class _Builder:
 
     def add(self, x0: str, x1: str, name: str) -> str:
         tensors = self.tensors[x0], self.tensors[x1]
-        out = self.tensors[name] = QTensor(name, tensors[0].shape, float(np.float32(1.2 * tensors[1].scale)), 3)
+        scale = float(np.float32(self.rng.uniform(1.1, 1.4) * tensors[1].scale))
+        out = self.tensors[name] = QTensor(name, tensors[0].shape, scale, 3)
         parameters = arithmetic.add_parameters(tensors[0].scale, tensors[1].scale, out.scale)
         self.operators.append(QAdd(name, (x0, x1), (name,), *parameters, -128, 127))
         return name

@@ -200,6 +200,9 @@ def check_random_network(seed: int, folder: Path) -> None:
     for index, taps in enumerate(result.taps):
         for layer, operator in enumerate(made.operators):
             expected = wanted[operator.outputs[0]][index]
+            if layer not in taps:  # its rows never exist: they are added to pool sums as they come
+                assert output.report()["layers"][layer]["kernel"] == "mbv2_conv_1x1_sums_s8_dsp"
+                continue
             np.testing.assert_array_equal(
                 taps[layer].reshape(expected.shape), expected, err_msg=f"seed {seed}, input {index}, {operator.name}"
             )

@@ -14,8 +14,8 @@
 
 /* 0 stem: stem */
 static const mbv2_conv layer_0 = {
-    .input = {.offset = 0, .row_bytes = 4, .rows = 4},
-    .output = {.offset = 24, .row_bytes = 4, .rows = 2},
+    .input = {.offset = 8, .row_bytes = 4, .rows = 4},
+    .output = {.offset = 0, .row_bytes = 4, .rows = 2},
     .weights = tiny_weights_0,
     .bias = tiny_bias_0,
     .multiplier = tiny_multiplier_0,
@@ -42,8 +42,8 @@ static const mbv2_conv layer_0 = {
 
 /* 1 block: expand */
 static const mbv2_conv layer_1 = {
-    .input = {.offset = 24, .row_bytes = 4, .rows = 2},
-    .output = {.offset = 0, .row_bytes = 9, .rows = 3},
+    .input = {.offset = 0, .row_bytes = 4, .rows = 2},
+    .output = {.offset = 8, .row_bytes = 9, .rows = 3},
     .weights = tiny_weights_1,
     .bias = tiny_bias_1,
     .multiplier = tiny_multiplier_1,
@@ -70,8 +70,8 @@ static const mbv2_conv layer_1 = {
 
 /* 2 block: depthwise */
 static const mbv2_conv layer_2 = {
-    .input = {.offset = 0, .row_bytes = 9, .rows = 3},
-    .output = {.offset = 32, .row_bytes = 3, .rows = 1},
+    .input = {.offset = 8, .row_bytes = 9, .rows = 3},
+    .output = {.offset = 0, .row_bytes = 3, .rows = 1},
     .weights = tiny_weights_2,
     .bias = tiny_bias_2,
     .multiplier = tiny_multiplier_2,
@@ -98,7 +98,7 @@ static const mbv2_conv layer_2 = {
 
 /* 3 block: project */
 static const mbv2_conv layer_3 = {
-    .input = {.offset = 32, .row_bytes = 3, .rows = 1},
+    .input = {.offset = 0, .row_bytes = 3, .rows = 1},
     .output = {.offset = 8, .row_bytes = 2, .rows = 1},
     .weights = tiny_weights_3,
     .bias = tiny_bias_3,
@@ -206,9 +206,9 @@ static void run_unit(uint8_t *arena, unsigned layer, uint32_t unit) {
 #ifdef MBV2_TAP
 
 static const mbv2_tap_layer taps[] = {
-    { {.offset = 24, .row_bytes = 4, .rows = 2}, MBV2_TAP_NHWC, 1, 0, 0, 0, 2, 2, 2, NULL}, /* 0 */
-    { {.offset = 0, .row_bytes = 9, .rows = 3}, MBV2_TAP_LINES, 1, 1, 1, 3, 2, 2, 3, NULL}, /* 1 */
-    { {.offset = 32, .row_bytes = 3, .rows = 1}, MBV2_TAP_NHWC, 1, 0, 0, 0, 1, 1, 3, NULL}, /* 2 */
+    { {.offset = 0, .row_bytes = 4, .rows = 2}, MBV2_TAP_NHWC, 1, 0, 0, 0, 2, 2, 2, NULL}, /* 0 */
+    { {.offset = 8, .row_bytes = 9, .rows = 3}, MBV2_TAP_LINES, 1, 1, 1, 3, 2, 2, 3, NULL}, /* 1 */
+    { {.offset = 0, .row_bytes = 3, .rows = 1}, MBV2_TAP_NHWC, 1, 0, 0, 0, 1, 1, 3, NULL}, /* 2 */
     { {.offset = 8, .row_bytes = 2, .rows = 1}, MBV2_TAP_NHWC, 1, 0, 0, 0, 1, 1, 2, NULL}, /* 3 */
     { {.offset = 16, .row_bytes = 2, .rows = 1}, MBV2_TAP_NHWC, 1, 0, 0, 0, 1, 1, 2, NULL}, /* 4 */
     { {.offset = 0, .row_bytes = 2, .rows = 1}, MBV2_TAP_NHWC, 1, 0, 0, 0, 1, 1, 2, NULL}, /* 5 */
@@ -241,7 +241,7 @@ int tiny_init(tiny_ctx *ctx, void *arena, size_t arena_bytes) {
     return TINY_OK;
 }
 
-int8_t *tiny_input(tiny_ctx *ctx) { return (int8_t *)(ctx->arena + 0); }
+int8_t *tiny_input(tiny_ctx *ctx) { return (int8_t *)(ctx->arena + 8); }
 
 const int8_t *tiny_output(const tiny_ctx *ctx) { return (const int8_t *)(ctx->arena + 0); }
 
