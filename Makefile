@@ -1,6 +1,7 @@
 # Everything runs in .venv, made here; `make help` lists the targets.
 PYTHON ?= python3
 BIN    := .venv/bin
+export OPENBLAS_NUM_THREADS ?= 1
 
 .PHONY: help setup demo test prove bench memory microbit clean
 

@@ -95,7 +95,7 @@ def test_wheel_metadata_states_version_licence_and_command(wheel: Path, names: s
     assert f'__version__ = "{metadata["Version"]}"' in (ROOT / "mbv2gen" / "__init__.py").read_text()
     assert metadata["License-Expression"] == "Apache-2.0"
     assert "Version 2.0, January 2004" in licence
-    assert "mbv2gen = mbv2gen.cli:main" in entry_points
+    assert "mbv2gen = mbv2gen.__main__:main" in entry_points
 
 
 def test_installed_wheel_does_not_need_the_extras(wheel: Path, names: set[str]) -> None:
