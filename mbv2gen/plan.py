@@ -110,27 +110,32 @@ def affordable(
 ) -> Plan:
     """The plan of the fastest kernels that need no more memory than the least: wide ones only where there is room."""
     names = {operator.name for operator in network.operators}
+    fast = plan(network, choose(network, options), feed=feed, keep_input=keep_input)
+    if not _wide_above(fast, _most_alive_elsewhere(fast)):
+        return fast  # another segment decides
     lean = plan(network, choose(network, without(options, names)), feed=feed, keep_input=keep_input)
     refused: set[str] = set()
-    while refused != names:
-        chosen = choose(network, without(options, refused))
-        if chosen == lean.candidates:
-            break
-        fast = plan(network, chosen, feed=feed, keep_input=keep_input)
-        if fast.arena_bytes <= lean.arena_bytes:
-            return fast
-        refused |= _wide_at_peak(fast, lean.arena_bytes) or names
-    return lean
+    while fast.arena_bytes > lean.arena_bytes:
+        refused |= _wide_above(fast, lean.arena_bytes) or names
+        fast = plan(network, choose(network, without(options, refused)), feed=feed, keep_input=keep_input)
+    return fast
 
 
-def _wide_at_peak(fast: Plan, limit: int) -> set[str]:
-    """Operators with wide kernels, in the segments whose operators keep more than ``limit`` bytes alive; where
-    there is none (the placement is the trouble), in the fullest segment that has any."""
-    live = {s: max(fast.live_bytes[step.layer] for step in s.steps if step.layer != FEED) for s in fast.segments}
-    wide = {
-        s: {step.operator for step in s.steps if step.layer != FEED and fast.candidates[step.layer].contract.wide}
-        for s in fast.segments
-    }
-    over = set().union(*(names for s, names in wide.items() if live[s] > limit))
-    fullest = max(fast.segments, key=lambda s: live[s] if wide[s] else -1)
-    return over or wide[fullest]
+def _alive(fast: Plan) -> list[tuple[int, set[str]]]:
+    """Of each segment the most bytes alive, and its operators with wide kernels."""
+    result = []
+    for segment in fast.segments:
+        layers = [step for step in segment.steps if step.layer != FEED]
+        wide = {step.operator for step in layers if fast.candidates[step.layer].contract.wide}
+        result.append((max(fast.live_bytes[step.layer] for step in layers), wide))
+    return result
+
+
+def _most_alive_elsewhere(fast: Plan) -> int:
+    """The most bytes alive in segments without wide kernels."""
+    return max((alive for alive, wide in _alive(fast) if not wide), default=0)
+
+
+def _wide_above(fast: Plan, limit: int) -> set[str]:
+    """Operators with wide kernels in segments that keep more than ``limit`` bytes alive."""
+    return set().union(*(wide for alive, wide in _alive(fast) if alive > limit))
