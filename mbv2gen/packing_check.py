@@ -10,22 +10,34 @@ import numpy as np
 from mbv2gen import dsp_check
 from mbv2gen.dsp_fully_connected import PackedFullyConnected
 from mbv2gen.dsp_packing import PackedDepthwise, PackedLinear, PackedRelu
+from mbv2gen.dsp_range_check import check_add, check_ranges
 from mbv2gen.dsp_ranges import Ranges, ranges
+from mbv2gen.dsp_requantization import AddCoefficients
 from mbv2gen.errors import CheckFailed
 from mbv2gen.layouts import PlaneTiles, Tile16
 from mbv2gen.program import Call, Program
-from mbv2gen.quantized_network import QConv2D, QDepthwiseConv2D, QFullyConnected
+from mbv2gen.quantized_network import QAdd, QConv2D, QDepthwiseConv2D, QFullyConnected
 
 
 def check_packing(program: Program) -> None:
     """Raises CheckFailed, naming the layer and the table, where a decoded table is not the network's own."""
     known = ranges(program.network) if program.inner_bodies else None
+    if known is not None:
+        check_ranges(program.network, known)
     for call in program.calls:
         operator = program.network.operators[call.layer]
+        if isinstance(operator, QAdd) and call.struct == "mbv2_add_dsp":
+            check_add(program.network, operator, _coefficients(call))
         if known is not None and call.work.packed is not None:
             _check_streams(program, call, known)
         if call.struct == "mbv2_conv" and isinstance(operator, QConv2D | QDepthwiseConv2D | QFullyConnected):
             _check_call(call, operator)
+
+
+def _coefficients(call: Call) -> AddCoefficients:
+    """The constants that the residual addition's struct holds."""
+    a, b, c = (int(value) for value in dict(call.work.fields)["constants"])  # type: ignore[union-attr, arg-type]
+    return AddCoefficients(a, b, c)
 
 
 def _check_streams(program: Program, call: Call, known: Ranges) -> None:

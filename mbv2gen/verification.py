@@ -70,10 +70,10 @@ def verify(
     """
     check_unchanged(folder)
     network = folder.network()
+    unseen = _unseen(folder)
     done, tapped, difference = 0, 0, None
     for inputs in batches:
         if not done:
-            unseen = _unseen(folder)
             seen = [op.outputs[0] for layer, op in enumerate(network.operators) if layer not in unseen]
             tapped = sum(int(np.prod(network.shape(name))) for name in seen)
             difference = _first_difference(folder, network, place, inputs[:1], 0)
@@ -85,7 +85,8 @@ def verify(
             break
     values = done * int(np.prod(network.shape(network.outputs[0])))
     board = None if place.board is None else place.board.name
-    return Verification(folder.name, place.on, board, done, values, len(network.operators), tapped, difference)
+    layers = len(network.operators) - len(unseen)
+    return Verification(folder.name, place.on, board, done, values, layers, tapped, difference)
 
 
 def _compare(

@@ -113,7 +113,6 @@ typedef struct mbv2_fully_connected_dsp {
 void mbv2_conv_1x1_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
 void mbv2_conv_1x1_lines_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
 void mbv2_conv_1x1_tile_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
-void mbv2_conv_1x1_tile_lines_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
 void mbv2_conv_stem_s8_dsp(const mbv2_conv_stem_dsp *layer, uint8_t *arena, uint32_t unit);
 void mbv2_depthwise_conv_s8_dsp(const mbv2_depthwise_dsp *layer, uint8_t *arena, uint32_t unit);
 void mbv2_conv_1x1_planes_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
