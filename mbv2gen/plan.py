@@ -21,6 +21,7 @@ from mbv2gen.schedule import feed as caller
 from mbv2gen.timeline import Problem, scratch_name, timeline
 
 ARENA_ALIGN = 16
+NEAR = 1.02  # an arena so much above the bytes alive in a segment is taken to be that segment's
 
 
 @dataclass(frozen=True)
@@ -111,12 +112,15 @@ def affordable(
     """The plan of the fastest kernels that need no more memory than the least: wide ones only where there is room."""
     names = {operator.name for operator in network.operators}
     fast = plan(network, choose(network, options), feed=feed, keep_input=keep_input)
-    if not _wide_above(fast, _most_alive_elsewhere(fast)):
-        return fast  # another segment decides
+    elsewhere = max((alive for alive, wide in _alive(fast) if not wide), default=0)
+    if fast.arena_bytes <= elsewhere * NEAR:
+        return fast  # segments without wide kernels decide
     lean = plan(network, choose(network, without(options, names)), feed=feed, keep_input=keep_input)
     refused: set[str] = set()
     while fast.arena_bytes > lean.arena_bytes:
-        refused |= _wide_above(fast, lean.arena_bytes) or names
+        alive = [(most, wide) for most, wide in _alive(fast) if wide]
+        above = [wide for most, wide in alive if most > lean.arena_bytes]
+        refused |= set().union(*(above or [max(alive, key=lambda pair: pair[0])[1]]))
         fast = plan(network, choose(network, without(options, refused)), feed=feed, keep_input=keep_input)
     return fast
 
@@ -129,13 +133,3 @@ def _alive(fast: Plan) -> list[tuple[int, set[str]]]:
         wide = {step.operator for step in layers if fast.candidates[step.layer].contract.wide}
         result.append((max(fast.live_bytes[step.layer] for step in layers), wide))
     return result
-
-
-def _most_alive_elsewhere(fast: Plan) -> int:
-    """The most bytes alive in segments without wide kernels."""
-    return max((alive for alive, wide in _alive(fast) if not wide), default=0)
-
-
-def _wide_above(fast: Plan, limit: int) -> set[str]:
-    """Operators with wide kernels in segments that keep more than ``limit`` bytes alive."""
-    return set().union(*(wide for alive, wide in _alive(fast) if alive > limit))
