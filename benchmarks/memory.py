@@ -79,11 +79,11 @@ def plans(net: Net) -> tuple[Planned, ...]:
     made = []
     for target in (FAST, SMALL):
         started = time.process_time()
-        chosen = candidates.choose(network, candidates.candidates(network, targets.find(target).family))
+        kernels = candidates.candidates(network, targets.find(target).family)
         choosing = time.process_time() - started
         for feed in ("frame", "rows"):
             started = time.process_time()
-            one = plan.plan(network, chosen, feed=feed)
+            one = plan.affordable(network, kernels, feed=feed, keep_input=False)
             seconds = choosing + time.process_time() - started
             program_interpreter.check_arena(program.program(network, one, target))
             made.append(Planned(net, h * w * c, w * c, target, feed, one.arena_bytes, seconds))
