@@ -19,13 +19,16 @@ from mbv2gen import compiler  # noqa: E402
 @click.argument("model", type=click.Path(path_type=Path))
 @click.argument("calibration")
 def main(model: Path, calibration: str) -> None:
-    imported = time.process_time()
+    started = time.process_time() - STARTED
     options = compiler.Options(calibration=calibration, mean="127.5", std="127.5")
-    compiler.quantize(model, compiler.read_network(model), options)
-    calibrated = time.process_time()
+    network = compiler.read_network(model)
+    before = time.process_time()
+    compiler.quantize(model, network, options)
+    calibration = time.process_time() - before
+    before = time.process_time()
     compiler.compile_model(model, options)
-    rest = time.process_time() - calibrated - (calibrated - imported) + imported - STARTED
-    click.echo(f"calibration {calibrated - imported:.1f} s; the rest, start included, {rest:.1f} s of a processor")
+    rest = started + time.process_time() - before - calibration
+    click.echo(f"calibration {calibration:.1f} s; the rest, start included, {rest:.1f} s of a processor")
 
 
 if __name__ == "__main__":
