@@ -13,8 +13,9 @@ import tables
 from measurement import Expected, Measured, expected, measure
 from networks import DIGITS_NET, ROOT, Net, Seeded, load, random_and_real, trained_nets
 
-from mbv2gen import boards, progress, toolchain
+from mbv2gen import progress
 from mbv2gen.errors import CheckFailed, Mbv2genError
+from mbv2gen.hardware import boards, toolchain
 
 FAST_BOARDS = ("mps2-an386", "mps2-an500", "mps2-an505")
 PLAIN_BOARDS = ("microbit", "mps2-an385")

@@ -11,25 +11,16 @@ from networks import Loaded
 from numpy.typing import NDArray
 from tflite_micro.python.tflite_micro import runtime
 
-from mbv2gen import (
-    compiler,
-    csources,
-    firmware,
-    image_sizes,
-    int8_reference,
-    output_folder,
-    quantized_network_file,
-    report,
-    runner,
-    tflite_file,
-)
-from mbv2gen.boards import Board
+from mbv2gen import compiler, csources, int8_reference, output_folder, report
 from mbv2gen.compiler import Options
-from mbv2gen.dsp_calls import DSP_BODIES
+from mbv2gen.dsp.calls import DSP_BODIES
+from mbv2gen.hardware import firmware, image_sizes, runner
+from mbv2gen.hardware.boards import Board
+from mbv2gen.hardware.runner import RunResult
 from mbv2gen.output_folder import OutputFolder
 from mbv2gen.program import Program
+from mbv2gen.quantization import quantized_network_file, tflite_file
 from mbv2gen.quantized_network import Int8Array, QuantizedNetwork
-from mbv2gen.runner import RunResult
 
 SECONDS_WITHOUT_OUTPUT = 900.0  # one inference of the largest network on a busy machine
 TFLITE_MICRO_ARENA = 16 << 20

@@ -9,8 +9,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from mbv2gen import compiler, identifiers, mac_count, network_inputs
+from mbv2gen import compiler, identifiers, mac_count
 from mbv2gen.compiler import Options
+from mbv2gen.pixels import network_inputs
 from mbv2gen.quantized_network import Int8Array, QuantizedNetwork
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -11,7 +11,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 def main() -> None:
     """Run the command line."""
-    from mbv2gen import cli  # noqa: PLC0415 - only now may NumPy be imported
+    from mbv2gen.commands import cli  # noqa: PLC0415 - only now may NumPy be imported
 
     cli.main()
 

@@ -11,15 +11,17 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mbv2gen import execution, float_reference, int8_reference, network_inputs
+from mbv2gen import float_reference, int8_reference
 from mbv2gen.errors import Mbv2genError
-from mbv2gen.execution import Place
+from mbv2gen.hardware import execution
+from mbv2gen.hardware.execution import Place
 from mbv2gen.network import Network
 from mbv2gen.output_folder import OutputFolder
-from mbv2gen.pictures import Pictures
+from mbv2gen.pixels import network_inputs
+from mbv2gen.pixels.pictures import Pictures
 from mbv2gen.progress import Tell, part
+from mbv2gen.quantization.tensor_scales import dequantize
 from mbv2gen.quantized_network import QuantizedNetwork
-from mbv2gen.tensor_scales import dequantize
 
 BATCH = 32
 

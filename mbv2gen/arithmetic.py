@@ -58,9 +58,7 @@ def multiply_by_quantized_multiplier(acc: ArrayLike, multiplier: ArrayLike, shif
     return np.asarray(high, dtype=np.int64)
 
 
-def conv_multiplier(
-    input_scale: float, weight_scale: ArrayLike, output_scale: float
-) -> tuple[Int32Array, Int32Array]:
+def conv_multiplier(input_scale: float, weight_scale: ArrayLike, output_scale: float) -> tuple[Int32Array, Int32Array]:
     """(multiplier, shift), one a channel, of CONV_2D and DEPTHWISE_CONV_2D: in double, (input * weight) / output.
 
     Source: PopulateConvolutionQuantizationParams in tensorflow/lite/kernels/kernel_util.cc.

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from mbv2gen.dsp_ranges import ranges
+from mbv2gen.dsp.ranges import ranges
 from mbv2gen.errors import Mbv2genError
-from mbv2gen.kernels import Candidate, Contract, wanted_layout
-from mbv2gen.layouts import Layout, RowNHWC
+from mbv2gen.planning.kernels import Candidate, Contract, wanted_layout
+from mbv2gen.planning.layouts import Layout, RowNHWC
 from mbv2gen.quantized_network import QOperator, QuantizedNetwork
 
 
@@ -82,9 +82,7 @@ def choose(network: QuantizedNetwork, options: dict[str, tuple[Candidate, ...]])
     return min((value for key, value in states.items() if key >= outputs), key=lambda value: value[0])[1]
 
 
-def without(
-    options: dict[str, tuple[Candidate, ...]], operators: Collection[str]
-) -> dict[str, tuple[Candidate, ...]]:
+def without(options: dict[str, tuple[Candidate, ...]], operators: Collection[str]) -> dict[str, tuple[Candidate, ...]]:
     """``options`` less the wide candidates of ``operators``."""
     return {
         name: tuple(c for c in found if not (c.contract.wide and name in operators)) for name, found in options.items()

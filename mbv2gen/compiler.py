@@ -1,6 +1,6 @@
 """The compiler: one chain of stages over frozen values. After each stage stands a check that shares no code with it.
 
-    model.onnx -> Graph -> Network -> QuantizedNetwork -> Candidates -> Plan -> Program -> CSources
+model.onnx -> Graph -> Network -> QuantizedNetwork -> Candidates -> Plan -> Program -> CSources
 """
 
 from __future__ import annotations
@@ -10,26 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mbv2gen import (
-    bounds,
     candidates,
     csources,
     identifiers,
-    lowering,
-    onnx_file,
     output_folder,
-    packing_check,
-    pictures,
     plan,
-    preprocessing,
     program,
     program_interpreter,
-    quantized_network_file,
-    quantizer,
     report,
     targets,
-    tflite_file,
 )
 from mbv2gen.network import Network
+from mbv2gen.onnx_import import lowering, onnx_file
+from mbv2gen.packing import check as packing_check
+from mbv2gen.pixels import pictures, preprocessing
+from mbv2gen.quantization import bounds, quantized_network_file, quantizer, tflite_file
 from mbv2gen.quantized_network import QuantizedNetwork
 
 Progress = Callable[[int, int], None]

@@ -12,11 +12,12 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 
-from mbv2gen import __version__, dsp_bodies, resources
-from mbv2gen.fields import Symbol, TableName, Value
+from mbv2gen import __version__, resources
+from mbv2gen.dsp import bodies as dsp_bodies
 from mbv2gen.identifiers import comment
-from mbv2gen.layouts import Order, PlanarLines, Planes, PlaneTiles, Sums, Tile16, UInt8Lines
+from mbv2gen.packing.fields import Symbol, TableName, Value
 from mbv2gen.plan import Buffer
+from mbv2gen.planning.layouts import Order, PlanarLines, Planes, PlaneTiles, Sums, Tile16, UInt8Lines
 from mbv2gen.program import Call, Program
 
 # What each kernel file includes, so that a folder holds just what it uses.

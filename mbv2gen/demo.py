@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from mbv2gen import accuracy, boards, compiler, execution, network_inputs, profiling, resources, toolchain, verification
+from mbv2gen import accuracy, compiler, profiling, resources, verification
 from mbv2gen.accuracy import Accuracy
 from mbv2gen.errors import CheckFailed, Mbv2genError
-from mbv2gen.execution import HOST, Place
+from mbv2gen.hardware import boards, execution, toolchain
+from mbv2gen.hardware.execution import HOST, Place
 from mbv2gen.output_folder import OutputFolder, write_folder
+from mbv2gen.pixels import network_inputs
 from mbv2gen.profiling import Profile
 from mbv2gen.progress import Tell
 from mbv2gen.verification import Verification

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mbv2gen import identifiers, lowering, onnx_file
+from mbv2gen import identifiers
 from mbv2gen.graph import Graph
 from mbv2gen.network import (
     Add,
@@ -21,6 +21,7 @@ from mbv2gen.network import (
     Operator,
     Shape,
 )
+from mbv2gen.onnx_import import lowering, onnx_file
 
 RESHAPING = ("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand")
 NO_EFFECT = ("Identity", "Dropout", "Cast", "CastLike")

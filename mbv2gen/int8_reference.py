@@ -142,9 +142,7 @@ def _add(operator: QAdd, inputs: list[Int8Array], zero_points: list[int], out_ze
     total = np.zeros(inputs[0].shape, dtype=np.int64)
     for i, x in enumerate(inputs):
         every_value = (np.arange(-128, 128) - zero_points[i]) << ADD_LEFT_SHIFT
-        table = multiply_by_quantized_multiplier(
-            every_value, operator.input_multipliers[i], operator.input_shifts[i]
-        )
+        table = multiply_by_quantized_multiplier(every_value, operator.input_multipliers[i], operator.input_shifts[i])
         total += table[x.astype(np.intp) + 128]
     scaled = multiply_by_quantized_multiplier(total, operator.output_multiplier, operator.output_shift)
     return (scaled + out_zero_point).clip(operator.act_min, operator.act_max).astype(np.int8)

@@ -69,8 +69,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Conv2D:
-    """y[co] = clamp(bias[co] + sum over kh, kw, ci of weights[co][kh][kw][ci] * x). Pointwise where the window is 1x1.
-    """
+    """y[co] = clamp(bias[co] + sum over kh, kw, ci of weights[co][kh][kw][ci] * x). Pointwise: the window is 1x1."""
 
     name: str
     inputs: tuple[str]

@@ -18,8 +18,8 @@ from pathlib import Path
 
 from mbv2gen import __version__
 from mbv2gen.errors import CheckFailed, Mbv2genError
+from mbv2gen.quantization.quantized_network_file import load
 from mbv2gen.quantized_network import QuantizedNetwork
-from mbv2gen.quantized_network_file import load
 from mbv2gen.report import Report, text
 
 MARKER = ".mbv2gen.json"

@@ -2,7 +2,7 @@
 
 A tensor at a cut between two segments stands whole in the arena; inside a segment it is a ring of the few rows that
 are needed. Cuts are chosen by dynamic programming so that the largest segment is as small as can be; then everything
-is placed at once (placement.py), so that outputs and rings overlay input that is dying.
+is placed at once (planning/placement.py), so that outputs and rings overlay input that is dying.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import itertools
 from dataclasses import dataclass
 
 from mbv2gen.candidates import choose, without
-from mbv2gen.cuts import best_cuts, layer_by_layer
-from mbv2gen.kernels import Candidate
-from mbv2gen.layouts import Layout
-from mbv2gen.placement import place
+from mbv2gen.planning.cuts import best_cuts, layer_by_layer
+from mbv2gen.planning.kernels import Candidate
+from mbv2gen.planning.layouts import Layout
+from mbv2gen.planning.placement import place
+from mbv2gen.planning.schedule import FEED, Step, steps
+from mbv2gen.planning.schedule import feed as caller
+from mbv2gen.planning.timeline import Problem, scratch_name, timeline
 from mbv2gen.quantized_network import QuantizedNetwork
-from mbv2gen.schedule import FEED, Step, steps
-from mbv2gen.schedule import feed as caller
-from mbv2gen.timeline import Problem, scratch_name, timeline
 
 ARENA_ALIGN = 16
 NEAR = 1.02  # an arena so much above the bytes alive in a segment is taken to be that segment's

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mbv2gen import firmware, image_sizes, network_inputs, runner
-from mbv2gen.boards import Board
 from mbv2gen.errors import Mbv2genError
-from mbv2gen.image_sizes import ImageSizes
+from mbv2gen.hardware import firmware, image_sizes, runner
+from mbv2gen.hardware.boards import Board
+from mbv2gen.hardware.image_sizes import ImageSizes
 from mbv2gen.output_folder import OutputFolder
+from mbv2gen.pixels import network_inputs
 from mbv2gen.progress import Tell
 
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mbv2gen.dsp_calls import DSP_BODIES, DspPacker
-from mbv2gen.kernels import Access, macs
-from mbv2gen.packing import Table
-from mbv2gen.plain_calls import plain_work
+from mbv2gen.dsp.calls import DSP_BODIES, DspPacker
+from mbv2gen.packing.plain_calls import plain_work
+from mbv2gen.packing.tables import Table
 from mbv2gen.plan import Buffer, Plan
+from mbv2gen.planning.kernels import Access, macs
+from mbv2gen.planning.schedule import FEED, Step
+from mbv2gen.planning.work import Work
 from mbv2gen.quantized_network import QuantizedNetwork
-from mbv2gen.schedule import FEED, Step
-from mbv2gen.work import Work
 
 
 @dataclass(frozen=True)

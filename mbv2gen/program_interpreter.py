@@ -14,13 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mbv2gen.dsp_calls import DSP_BODIES
-from mbv2gen.dsp_rows import dsp_row, dsp_rows_read, made_rows
+from mbv2gen.dsp.calls import DSP_BODIES
+from mbv2gen.dsp.rows import dsp_row, dsp_rows_read, made_rows
 from mbv2gen.errors import CheckFailed
-from mbv2gen.layouts import Order, PlanarLines, RowNHWC
+from mbv2gen.planning.layouts import Order, PlanarLines, RowNHWC
+from mbv2gen.planning.tagged_arena import TaggedArena
 from mbv2gen.program import Call, Program
 from mbv2gen.quantized_network import QuantizedNetwork
-from mbv2gen.tagged_arena import TaggedArena
 
 Int64s = NDArray[np.int64]
 Tap = Callable[[Call, int, NDArray[np.int8]], None]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mbv2gen.dsp_kernels import DSP
+from mbv2gen.dsp.kernels import DSP
 from mbv2gen.errors import Mbv2genError
-from mbv2gen.kernels import PLAIN, Contract
+from mbv2gen.planning.kernels import PLAIN, Contract
 
 
 @dataclass(frozen=True)

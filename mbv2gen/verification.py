@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from mbv2gen import execution, int8_reference
+from mbv2gen import int8_reference
 from mbv2gen.errors import CheckFailed
-from mbv2gen.execution import Place
+from mbv2gen.hardware import execution
+from mbv2gen.hardware.execution import Place
 from mbv2gen.output_folder import OutputFolder, check_unchanged
 from mbv2gen.progress import Tell, part
 from mbv2gen.quantized_network import Int8Array, QuantizedNetwork

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mbv2gen import toolchain
+from mbv2gen.hardware import toolchain
 from mbv2gen.quantized_network import QuantizedNetwork
 
 STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wsign-conversion", "-Werror")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from mbv2gen import cli
+from mbv2gen.commands import cli
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from mbv2gen import int8_reference
 from mbv2gen.arithmetic import multiply_by_quantized_multiplier
-from mbv2gen.dsp_fully_connected import PackedFullyConnected
-from mbv2gen.dsp_packing import PackedDepthwise, PackedLinear, PackedRelu
-from mbv2gen.dsp_ranges import Layer
-from mbv2gen.dsp_streams import General, Stream
+from mbv2gen.dsp.fully_connected import PackedFullyConnected
+from mbv2gen.dsp.packing import PackedDepthwise, PackedLinear, PackedRelu
+from mbv2gen.dsp.ranges import Layer
+from mbv2gen.dsp.streams import General, Stream
 from mbv2gen.network import Window
 from mbv2gen.quantized_network import QFullyConnected, QuantizedNetwork
 

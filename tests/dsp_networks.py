@@ -13,9 +13,13 @@ import pytest
 from conftest import SHARED_DATA
 from random_networks import random_network, single_layer_networks
 
-from mbv2gen import compiler, dsp_check, dsp_fully_connected, dsp_packing, dsp_ranges
-from mbv2gen.dsp_streams import position_pairs
-from mbv2gen.dsp_tiles import STEM3_PAIRS, byte_pairs, expand_pairs
+from mbv2gen import compiler
+from mbv2gen.dsp import check as dsp_check
+from mbv2gen.dsp import fully_connected as dsp_fully_connected
+from mbv2gen.dsp import packing as dsp_packing
+from mbv2gen.dsp import ranges as dsp_ranges
+from mbv2gen.dsp.streams import position_pairs
+from mbv2gen.dsp.tiles import STEM3_PAIRS, byte_pairs, expand_pairs
 from mbv2gen.quantized_network import QConv2D, QDepthwiseConv2D, QFullyConnected, QuantizedNetwork
 
 TRAINED = {

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from mbv2gen import toolchain
-from mbv2gen.boards import Board
-from mbv2gen.dsp_bodies import BODIES, render
+from mbv2gen.dsp.bodies import BODIES, render
+from mbv2gen.hardware import toolchain
+from mbv2gen.hardware.boards import Board
 from mbv2gen.resources import firmware_dir, templates_dir
 
 HARNESS = Path(__file__).parent / "dsp_harness"

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper, shape_inference
 
 from mbv2gen.float_reference import run_outputs, to_model_output, to_nhwc
-from mbv2gen.lowering import lower
 from mbv2gen.network import Network
-from mbv2gen.onnx_file import read_graph
+from mbv2gen.onnx_import.lowering import lower
+from mbv2gen.onnx_import.onnx_file import read_graph
 
 INPUT, OUTPUT = "image", "result"
 

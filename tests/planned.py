@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbv2gen import candidates, int8_reference, program_interpreter
-from mbv2gen.kernels import PLAIN, Candidate
 from mbv2gen.plan import Plan, plan
+from mbv2gen.planning.kernels import PLAIN, Candidate
 from mbv2gen.program import Call, Program, program
 from mbv2gen.quantized_network import QuantizedNetwork
 

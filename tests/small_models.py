@@ -9,9 +9,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx_models import Builder, build, saved
 
-from mbv2gen import candidates, csources, output_folder, plan, program, quantized_network_file, report, targets
+from mbv2gen import candidates, csources, output_folder, plan, program, report, targets
 from mbv2gen.output_folder import OutputFolder
 from mbv2gen.program import Program
+from mbv2gen.quantization import quantized_network_file
 from mbv2gen.quantized_network import QuantizedNetwork
 
 CLASSES = 5

@@ -17,7 +17,7 @@ from small_models import save_small_model
 from tflite_micro.python.tflite_micro import runtime
 from toy_network import needs_arm_compiler, needs_host_compiler, needs_qemu
 
-from mbv2gen import cli
+from mbv2gen.commands import cli
 
 DIGITS = Path(__file__).parents[1] / "examples" / "digits"
 COUNT = 120  # of the test images

@@ -12,8 +12,9 @@ import pytest
 from mobilenets import mobilenet_v2
 from toy_network import needs_arm_compiler, needs_qemu
 
-from mbv2gen import boards, compiler
+from mbv2gen import compiler
 from mbv2gen.compiler import Options
+from mbv2gen.hardware import boards
 
 ROOT = Path(__file__).parents[1]
 BENCHMARKS, MICROBIT = ROOT / "benchmarks", ROOT / "examples" / "microbit" / "run.py"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mbv2gen import boards
 from mbv2gen.errors import Mbv2genError
+from mbv2gen.hardware import boards
 from mbv2gen.resources import firmware_dir
 
 AN500 = firmware_dir() / "boards" / "mps2-an500" / "board.toml"

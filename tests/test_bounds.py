@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from random_networks import random_network, single_layer_networks
 
-from mbv2gen import bounds, int8_reference
+from mbv2gen import int8_reference
 from mbv2gen.errors import CheckFailed
 from mbv2gen.network import ModelInput, ModelOutput, Source, Window
+from mbv2gen.quantization import bounds
 from mbv2gen.quantized_network import (
     QConv2D,
     QDepthwiseConv2D,

@@ -7,10 +7,10 @@ import pytest
 from float_networks import RELU6, network, small_mobilenet
 
 from mbv2gen import float_reference
-from mbv2gen.calibration import observe, synthetic
 from mbv2gen.errors import Mbv2genError
 from mbv2gen.network import Conv2D, Window
-from mbv2gen.preprocessing import Preprocessing
+from mbv2gen.pixels.preprocessing import Preprocessing
+from mbv2gen.quantization.calibration import observe, synthetic
 
 
 def test_ranges_and_means_are_those_of_all_data_at_once() -> None:

@@ -12,8 +12,8 @@ from random_networks import TORCH, random_network
 
 from mbv2gen.candidates import candidates, choose
 from mbv2gen.errors import Mbv2genError
-from mbv2gen.kernels import PLAIN, Candidate, Contract
-from mbv2gen.layouts import RowNHWC
+from mbv2gen.planning.kernels import PLAIN, Candidate, Contract
+from mbv2gen.planning.layouts import RowNHWC
 from mbv2gen.quantized_network import QuantizedNetwork
 
 
@@ -32,8 +32,7 @@ def priced(rng: np.random.Generator) -> tuple[Contract, ...]:
     contracts = [*PLAIN, *(c for c in PLAIN if c.operator_kind in ("pointwise", "depthwise") and rng.random() < 0.3)]
     prices = rng.integers(1, 100, len(contracts)).tolist()
     return tuple(
-        replace(c, instructions=lambda operator, network, p=p: float(p))
-        for c, p in zip(contracts, prices, strict=True)
+        replace(c, instructions=lambda operator, network, p=p: float(p)) for c, p in zip(contracts, prices, strict=True)
     )
 
 

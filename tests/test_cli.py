@@ -20,7 +20,8 @@ from test_output_folder import contents
 from tflite_micro.python.tflite_micro import runtime
 from toy_network import needs_arm_compiler, needs_host_compiler, needs_qemu
 
-from mbv2gen import cli, compiler
+from mbv2gen import compiler
+from mbv2gen.commands import cli
 
 NEGATIVES = sorted((Path(__file__).parents[2] / "shared" / "data" / "exports").glob("neg_*.onnx"))
 COMMANDS = sorted(cli.cli.commands)

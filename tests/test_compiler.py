@@ -21,9 +21,9 @@ from toy_network import needs_host_compiler
 
 from mbv2gen import int8_reference
 from mbv2gen.compiler import Options, compile_model
-from mbv2gen.network_inputs import from_pixels, synthetic
 from mbv2gen.output_folder import OutputFolder, write_folder
-from mbv2gen.tensor_scales import dequantize
+from mbv2gen.pixels.network_inputs import from_pixels, synthetic
+from mbv2gen.quantization.tensor_scales import dequantize
 
 HOSTILE = ("*/ int broken; /*", "??/", "a\n#error broken\n", "back\\", "\u202e\u00e9", '"; }', "{{ name }}", "%s%n")
 

@@ -18,9 +18,10 @@ from planned import planned
 from random_networks import TORCH_S2, random_network
 from toy_network import needs_host_compiler
 
-from mbv2gen import csources, toolchain
-from mbv2gen.kernels import PLAIN
+from mbv2gen import csources
+from mbv2gen.hardware import toolchain
 from mbv2gen.network import ModelOutput
+from mbv2gen.planning.kernels import PLAIN
 from mbv2gen.program import Program
 from mbv2gen.quantized_network import QuantizedNetwork
 

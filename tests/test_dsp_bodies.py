@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from dsp_programs import KERNELS, STRICT, TWINS, board_program, host_program, run, run_on_board, successful
 
-from mbv2gen import boards, dsp_shifts, toolchain
-from mbv2gen.dsp_assembly import CORES
-from mbv2gen.dsp_bodies import BODIES, render
+from mbv2gen.dsp import shifts as dsp_shifts
+from mbv2gen.dsp.assembly import CORES
+from mbv2gen.dsp.bodies import BODIES, render
+from mbv2gen.hardware import boards, toolchain
 
 BOARDS = {"cortex-m4": "mps2-an386", "cortex-m7": "mps2-an500", "cortex-m33": "mps2-an505"}
 EACH_CORE = pytest.mark.parametrize("core", CORES)

@@ -10,19 +10,17 @@ import numpy as np
 import pytest
 from network_builder import NONE, POINTWISE, RELU6, NetworkBuilder
 
-from mbv2gen import (
-    dsp_check,
-    dsp_fully_connected,
-    dsp_packing,
-    dsp_parameters,
-    dsp_range_check,
-    dsp_ranges,
-    dsp_requantization,
-)
-from mbv2gen.dsp_proof import Canonical, LinearBody, ReluBody, linear_holds, relu_holds, wanted
-from mbv2gen.dsp_ranges import Ranges, Reach
-from mbv2gen.dsp_requantization import solve_add
-from mbv2gen.dsp_tiles import expand_pairs
+from mbv2gen.dsp import check as dsp_check
+from mbv2gen.dsp import fully_connected as dsp_fully_connected
+from mbv2gen.dsp import packing as dsp_packing
+from mbv2gen.dsp import parameters as dsp_parameters
+from mbv2gen.dsp import range_check as dsp_range_check
+from mbv2gen.dsp import ranges as dsp_ranges
+from mbv2gen.dsp import requantization as dsp_requantization
+from mbv2gen.dsp.proof import Canonical, LinearBody, ReluBody, linear_holds, relu_holds, wanted
+from mbv2gen.dsp.ranges import Ranges, Reach
+from mbv2gen.dsp.requantization import solve_add
+from mbv2gen.dsp.tiles import expand_pairs
 from mbv2gen.errors import CheckFailed
 from mbv2gen.network import Window
 from mbv2gen.quantized_network import QAdd, QuantizedNetwork

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from network_builder import NONE, POINTWISE, RELU6, NetworkBuilder
 
-from mbv2gen import dsp_fully_connected, dsp_packing, dsp_ranges, int8_reference
-from mbv2gen.dsp_tiles import NOTHING, byte_pairs, expand_pairs
+from mbv2gen import int8_reference
+from mbv2gen.dsp import fully_connected as dsp_fully_connected
+from mbv2gen.dsp import packing as dsp_packing
+from mbv2gen.dsp import ranges as dsp_ranges
+from mbv2gen.dsp.tiles import NOTHING, byte_pairs, expand_pairs
 from mbv2gen.network import Clamp, Window
 
 TORCH = Window(3, 3, 1, 1, 1, 1, 1, 1)

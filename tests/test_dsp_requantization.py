@@ -13,12 +13,13 @@ from network_builder import NONE, POINTWISE, NetworkBuilder
 from small_models import write_network
 from toy_network import needs_host_compiler
 
-from mbv2gen import int8_reference, network_inputs
+from mbv2gen import int8_reference
 from mbv2gen.arithmetic import multiply_by_quantized_multiplier
-from mbv2gen.dsp_ranges import Reach
-from mbv2gen.dsp_requantization import solve, solve_add, thresholds
-from mbv2gen.execution import HOST
+from mbv2gen.dsp.ranges import Reach
+from mbv2gen.dsp.requantization import solve, solve_add, thresholds
+from mbv2gen.hardware.execution import HOST
 from mbv2gen.network import Clamp
+from mbv2gen.pixels import network_inputs
 from mbv2gen.verification import verify
 
 EVERY = np.arange(-128, 128).astype(np.int8)

@@ -14,9 +14,9 @@ import pytest
 from dsp_programs import TWINS, successful
 from numpy.typing import NDArray
 
-from mbv2gen import toolchain
 from mbv2gen.arithmetic import multiply_by_quantized_multiplier
-from mbv2gen.dsp_tiles import NOTHING, STEM1_PAIRS, STEM3_PAIRS, Pairs, byte_pairs, expand_pairs
+from mbv2gen.dsp.tiles import NOTHING, STEM1_PAIRS, STEM3_PAIRS, Pairs, byte_pairs, expand_pairs
+from mbv2gen.hardware import toolchain
 
 Array = NDArray[np.int64]
 Bytes = NDArray[np.uint8]

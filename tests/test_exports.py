@@ -10,9 +10,9 @@ import pytest
 from mbv2gen import mac_count
 from mbv2gen.errors import Mbv2genError
 from mbv2gen.float_reference import run_outputs, to_model_output, to_nhwc
-from mbv2gen.lowering import lower
 from mbv2gen.network import FullyConnected, Network
-from mbv2gen.onnx_file import read_graph
+from mbv2gen.onnx_import.lowering import lower
+from mbv2gen.onnx_import.onnx_file import read_graph
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 FILES = sorted(path for folder in ("exports", "models", "models_found") for path in (DATA / folder).glob("*.onnx"))

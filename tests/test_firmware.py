@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from toy_network import TOY, changed_toy, needs_arm_compiler, needs_host_compiler
 
-from mbv2gen import boards, firmware, toolchain
 from mbv2gen.errors import CheckFailed, Mbv2genError
-from mbv2gen.image_sizes import function_at, image_sizes
+from mbv2gen.hardware import boards, firmware, toolchain
+from mbv2gen.hardware.image_sizes import function_at, image_sizes
 
 STRICT = ("-Wpedantic", "-Wconversion", "-Wsign-conversion", "-Werror")
 ALL_BOARDS = pytest.mark.parametrize("board", boards.all_boards(), ids=lambda board: board.name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mbv2gen.layouts import PlanarLines, RowNHWC
+from mbv2gen.planning.layouts import PlanarLines, RowNHWC
 
 SHAPES = [(1, 1, 1), (4, 5, 3), (2, 7, 1), (3, 1, 6)]
 LINES = PlanarLines(pad_top=1, pad_left=2, pad_bottom=3, pad_right=4)

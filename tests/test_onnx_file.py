@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 from onnx_models import Builder, build, saved
 
-from mbv2gen import mac_count, onnx_file
+from mbv2gen import mac_count
 from mbv2gen.errors import Mbv2genError
 from mbv2gen.graph import Graph
-from mbv2gen.lowering import lower
-from mbv2gen.onnx_file import read_graph
+from mbv2gen.onnx_import import onnx_file
+from mbv2gen.onnx_import.lowering import lower
+from mbv2gen.onnx_import.onnx_file import read_graph
 
 
 def small(g: Builder, x: str) -> str:

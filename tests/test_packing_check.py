@@ -13,7 +13,7 @@ from planned import planned
 from random_networks import random_network
 
 from mbv2gen.errors import CheckFailed
-from mbv2gen.packing_check import check_packing
+from mbv2gen.packing.check import check_packing
 from mbv2gen.program import Call, Program
 
 BODIES = {

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from mbv2gen.errors import Mbv2genError
-from mbv2gen.image import fit
 from mbv2gen.network import ModelInput
-from mbv2gen.pictures import Pictures, open_pictures
-from mbv2gen.preprocessing import Preprocessing
+from mbv2gen.pixels.image import fit
+from mbv2gen.pixels.pictures import Pictures, open_pictures
+from mbv2gen.pixels.preprocessing import Preprocessing
 
 NCHW = ModelInput("x", "NCHW", "float32")
 UNIT = Preprocessing((0.0,) * 3, (255.0,) * 3)

@@ -13,12 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mbv2gen.placement import ALIGN, Item, place
+from mbv2gen.planning.placement import ALIGN, Item, place
 
 
-def item(
-    name: str, rows: list[tuple[int, int, int, int]], over: str | None = None, size: int | None = None
-) -> Item:
+def item(name: str, rows: list[tuple[int, int, int, int]], over: str | None = None, size: int | None = None) -> Item:
     """Rows are (begin, end, first, last): bytes [begin, end) alive from first to last, both inclusive."""
     begin, end, first, last = (np.array(column, np.int64) for column in zip(*rows, strict=True))
     return Item(name, size or int(end.max()), begin, end, first, last, over)

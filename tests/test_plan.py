@@ -10,9 +10,9 @@ from random_networks import random_images, random_network, single_layer_networks
 
 from mbv2gen import program_interpreter
 from mbv2gen.plan import Plan, plan
+from mbv2gen.planning.schedule import FEED
 from mbv2gen.program import Program
 from mbv2gen.quantized_network import QuantizedNetwork
-from mbv2gen.schedule import FEED
 
 LAYERS = {network.name: network for network in single_layer_networks()}
 

@@ -12,7 +12,7 @@ from planned import planned
 from random_networks import TORCH, random_network
 
 from mbv2gen.plan import Plan
-from mbv2gen.plan_drawing import draw
+from mbv2gen.planning.plan_drawing import draw
 
 
 @functools.cache

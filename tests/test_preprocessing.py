@@ -8,7 +8,7 @@ import pytest
 
 from mbv2gen.errors import Mbv2genError
 from mbv2gen.network import ModelInput
-from mbv2gen.preprocessing import Preprocessing, from_options, normalise
+from mbv2gen.pixels.preprocessing import Preprocessing, from_options, normalise
 
 PLAIN = ModelInput("x", "NCHW", "float32")
 NORMALISING = ModelInput("x", "NHWC", "uint8", mean=(0.0, 0.0, 0.0), std=(255.0, 255.0, 255.0))

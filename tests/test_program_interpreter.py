@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from planned import planned, rows_that_differ
 from random_networks import random_images, random_network
 
-from mbv2gen import program_interpreter, tagged_arena
+from mbv2gen import program_interpreter
 from mbv2gen.errors import CheckFailed
-from mbv2gen.placement import ALIGN
 from mbv2gen.plan import Buffer
+from mbv2gen.planning import tagged_arena
+from mbv2gen.planning.placement import ALIGN
 from mbv2gen.program import Call, Program
 
 SEEDS = range(5)

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from random_networks import random_images, random_network, single_layer_networks
 
-from mbv2gen import int8_reference, quantized_network_file
+from mbv2gen import int8_reference
 from mbv2gen.errors import Mbv2genError
+from mbv2gen.quantization import quantized_network_file
 
 DAMAGES = ("truncated", "text", "empty", "one_array", "pickled", "no_array")
 

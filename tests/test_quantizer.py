@@ -10,16 +10,17 @@ from float_networks import RELU6, network, small_mobilenet
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mbv2gen import bounds, float_reference, int8_reference, quantizer
+from mbv2gen import float_reference, int8_reference
 from mbv2gen.errors import Mbv2genError
-from mbv2gen.lowering import lower
 from mbv2gen.network import Activation, Add, Clamp, Conv2D, DepthwiseConv2D, FullyConnected, Network, Window
-from mbv2gen.onnx_file import read_graph
-from mbv2gen.pictures import Pictures, open_pictures
-from mbv2gen.preprocessing import Preprocessing, from_options
+from mbv2gen.onnx_import.lowering import lower
+from mbv2gen.onnx_import.onnx_file import read_graph
+from mbv2gen.pixels.pictures import Pictures, open_pictures
+from mbv2gen.pixels.preprocessing import Preprocessing, from_options
+from mbv2gen.quantization import bounds, quantizer
+from mbv2gen.quantization.quantizer import quantize
+from mbv2gen.quantization.tensor_scales import dequantize, pixel_input, quantize_values, quantized_tensor
 from mbv2gen.quantized_network import QActivation, QConv2D, QDepthwiseConv2D, QFullyConnected, QuantizedNetwork
-from mbv2gen.quantizer import quantize
-from mbv2gen.tensor_scales import dequantize, pixel_input, quantize_values, quantized_tensor
 
 TF = Preprocessing((127.5,) * 3, (127.5,) * 3)
 TORCHVISION = from_options(3, small_mobilenet(np.random.default_rng(0)).model_input, preprocess="torchvision")

@@ -34,8 +34,9 @@ from toy_network import (
     toy_layers,
 )
 
-from mbv2gen import boards, firmware, runner, taps, toolchain
+from mbv2gen import taps
 from mbv2gen.errors import CheckFailed, Mbv2genError
+from mbv2gen.hardware import boards, firmware, runner, toolchain
 
 ALL_BOARDS = pytest.mark.parametrize("board", boards.all_boards(), ids=lambda board: board.name)
 

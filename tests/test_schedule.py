@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from planned import chosen
 from random_networks import TORCH, TORCH_S2, random_network
 
-from mbv2gen.kernels import Candidate
-from mbv2gen.layouts import PlanarLines
+from mbv2gen.planning.kernels import Candidate
+from mbv2gen.planning.layouts import PlanarLines
+from mbv2gen.planning.schedule import FEED, Lives, Step, feed, lives, order, steps
 from mbv2gen.quantized_network import QConv2D, QDepthwiseConv2D, QOperator, QuantizedNetwork
-from mbv2gen.schedule import FEED, Lives, Step, feed, lives, order, steps
 
 SEEDS = range(20)
 

@@ -13,9 +13,10 @@ from random_networks import random_images, random_network, single_layer_networks
 from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 from tflite_micro_oracle import every_tensor
 
-from mbv2gen import int8_reference, tflite_file
+from mbv2gen import int8_reference
 from mbv2gen.errors import Mbv2genError
 from mbv2gen.network import Window
+from mbv2gen.quantization import tflite_file
 from mbv2gen.quantized_network import QConv2D, QuantizedNetwork
 
 SINGLE_LAYERS = {network.name: network for network in single_layer_networks()}
@@ -166,9 +167,7 @@ def litert_output(network: QuantizedNetwork, x: np.ndarray, resolver: str) -> np
 @pytest.mark.parametrize("network", SINGLE_LAYERS.values(), ids=lambda network: network.name)
 def test_single_layer_equals_the_reference_kernels_of_litert(network: QuantizedNetwork) -> None:
     x = random_images(np.random.default_rng(0), network.shape("input"), 1)
-    np.testing.assert_array_equal(
-        litert_output(network, x, "BUILTIN_REF"), int8_reference.run_outputs(network, x)
-    )
+    np.testing.assert_array_equal(litert_output(network, x, "BUILTIN_REF"), int8_reference.run_outputs(network, x))
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -16,10 +16,13 @@ from random_networks import random_images, random_network
 from small_models import write_network
 from toy_network import needs_arm_compiler, needs_host_compiler, needs_qemu
 
-from mbv2gen import boards, execution, int8_reference, network_inputs, output_folder, quantized_network_file
-from mbv2gen.execution import HOST, Place
+from mbv2gen import int8_reference, output_folder
+from mbv2gen.hardware import boards, execution
+from mbv2gen.hardware.execution import HOST, Place
 from mbv2gen.network import Window, frozen
 from mbv2gen.output_folder import OutputFolder
+from mbv2gen.pixels import network_inputs
+from mbv2gen.quantization import quantized_network_file
 from mbv2gen.quantized_network import QConv2D, QOperator, QuantizedNetwork
 from mbv2gen.verification import verify
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tflite_micro.python.tflite_micro import runtime
 
-from mbv2gen import tflite_file
+from mbv2gen.quantization import tflite_file
 from mbv2gen.quantized_network import QuantizedNetwork
 
 

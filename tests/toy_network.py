@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mbv2gen import toolchain
+from mbv2gen.hardware import toolchain
 
 TOY = Path(__file__).parent / "toy"
 

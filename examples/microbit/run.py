@@ -14,16 +14,18 @@ from pathlib import Path
 import numpy as np
 import rich_click as click
 
-from mbv2gen import boards, compiler, firmware, int8_reference, network_inputs, runner, toolchain
-from mbv2gen.boards import Board
+from mbv2gen import compiler, int8_reference
+from mbv2gen.commands.terminal import Terminal
 from mbv2gen.compiler import Compiled, Options
 from mbv2gen.errors import CheckFailed, Mbv2genError
-from mbv2gen.image_sizes import ImageSizes, image_sizes
+from mbv2gen.hardware import boards, firmware, runner, toolchain
+from mbv2gen.hardware.boards import Board
+from mbv2gen.hardware.image_sizes import ImageSizes, image_sizes
+from mbv2gen.hardware.runner import RunResult
 from mbv2gen.output_folder import OutputFolder, write_folder
-from mbv2gen.pictures import Pictures
+from mbv2gen.pixels import network_inputs
+from mbv2gen.pixels.pictures import Pictures
 from mbv2gen.quantized_network import Int8Array
-from mbv2gen.runner import RunResult
-from mbv2gen.terminal import Terminal
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared" / "data"

@@ -12,11 +12,13 @@ import pytest
 from numpy.typing import NDArray
 from tflite_micro.python.tflite_micro import runtime
 
-from mbv2gen import accuracy, boards, execution, int8_reference, network_inputs, toolchain
+from mbv2gen import accuracy, int8_reference
+from mbv2gen.commands.terminal import percent
 from mbv2gen.compiler import Compiled, Options, compile_model
-from mbv2gen.execution import HOST, Place
+from mbv2gen.hardware import boards, execution, toolchain
+from mbv2gen.hardware.execution import HOST, Place
 from mbv2gen.output_folder import OutputFolder, write_folder
-from mbv2gen.terminal import percent
+from mbv2gen.pixels import network_inputs
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 BOARD, BOARD_PICTURES, SANITIZED_PICTURES, BATCH = "mps2-an500", 50, 50, 64

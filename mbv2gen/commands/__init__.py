@@ -1,0 +1,1 @@
+"""Commands: the command line, thin over the functions that do the work."""

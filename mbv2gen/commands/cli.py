@@ -1,0 +1,53 @@
+"""The command line: thin. Each command reads its options, calls one function and shows what it returns."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+import rich_click as click
+
+from mbv2gen import __version__
+from mbv2gen.commands import models as commands_of_models
+from mbv2gen.commands import outputs as commands_of_outputs
+from mbv2gen.commands.terminal import one_line
+from mbv2gen.errors import Mbv2genError
+
+INTERRUPTED = 130  # as a shell counts a program that SIGINT ended
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="mbv2gen")
+def cli() -> None:
+    """Ahead-of-time compiler: a trained MobileNetV2 in ONNX becomes verified int8 C for microcontrollers.
+
+    Exit codes: 0 fine, 1 a check failed, 2 bad input or usage.
+    """
+
+
+for command in (*commands_of_models.COMMANDS, *commands_of_outputs.COMMANDS):
+    cli.add_command(command)
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """The program; ``arguments`` None: those of the process. A user's mistake becomes one line on standard error."""
+    try:
+        code = cli.main(arguments, prog_name="mbv2gen", standalone_mode=False)
+    except Mbv2genError as error:
+        _complain(str(error))
+        sys.exit(error.exit_code)
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "mbv2gen"
+        _complain(f"{error.format_message()} (see '{path} --help')")
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        _complain(error.format_message())
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        _complain("interrupted")
+        sys.exit(INTERRUPTED)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(text: str) -> None:
+    click.echo(f"mbv2gen: error: {one_line(text)}", err=True)

@@ -1,0 +1,196 @@
+"""Commands that begin with a model, and the lists to choose from: inspect, compile, targets, boards, demo."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from mbv2gen import compiler, demo, inspection, output_folder, profiling, targets
+from mbv2gen.commands import terminal
+from mbv2gen.commands.terminal import Terminal, percent
+from mbv2gen.demo import Demo
+from mbv2gen.hardware import boards
+from mbv2gen.hardware.board_fit import check_fits
+from mbv2gen.inspection import Inspection
+from mbv2gen.network import Shape
+from mbv2gen.pixels import preprocessing
+from mbv2gen.report import Report
+
+FILE = click.Path(path_type=Path)
+
+
+def _shape(shape: Shape) -> str:
+    return "x".join(map(str, shape))
+
+
+@click.command("inspect")
+@click.argument("model", type=FILE)
+@terminal.options
+def inspect(model: Path) -> None:
+    """Show what a model consists of: blocks, operators, shapes, MACs, weights; and what was normalised away.
+
+    Example: mbv2gen inspect model.onnx
+    """
+    out, found = terminal.current(), inspection.inspect(model)
+    _show_inspection(out, found)
+    out.document(found.as_json())
+
+
+def _show_inspection(out: Terminal, found: Inspection) -> None:
+    network, block = found.network, ""
+    entry, result = network.model_input, network.model_output
+    rows = []
+    for line in found.operators:
+        rows.append(
+            (line.block if line.block != block else "", line.role, line.name, line.window, line.activation,
+             _shape(line.input_shape), _shape(line.output_shape), line.macs, line.weights_bytes)
+        )  # fmt: skip
+        block = line.block
+    columns = ("block", "role", "operator", "window", "activation", "input", "output", "MAC", "weights B")
+    out.table(network.source.file, columns, rows)
+    sums = f"{len(network.blocks)} blocks, {len(rows)} operators, {found.weights_bytes:,} bytes of int8 weights"
+    out.line(f"{sums}, {network.macs:,} MAC in the file")
+    out.line(f"input   {_shape(network.shape(network.inputs[0]))}, the model takes {entry.dtype} {entry.layout}")
+    tail = "" if result.tail == "none" else f", through {result.tail}"
+    out.line(f"output  {_shape(network.shape(network.outputs[0]))}, the model gives {list(result.shape)}{tail}")
+    for sentence in found.normalised:
+        out.line(f"- {sentence}")
+
+
+@click.command("compile")
+@click.argument("model", type=FILE)
+@click.option("--target", metavar="CORE", help="The core; see mbv2gen targets. [default: the board's, or cortex-m7]")
+@click.option("--calibration", metavar="DATA", help="Folder of pictures or CLASS/ folders, .npz[:KEY] or .npy.")
+@click.option("-o", "--output", "folder", type=FILE, required=True, help="The folder to write.")
+@click.option("--name", help="Prefix of all symbols and files. [default: from the file's name]")
+@click.option("--mean", metavar="X[,X,X]", help="x = (pixel - mean) / std on 0..255 pixels: the mean.")
+@click.option("--std", metavar="X[,X,X]", help="... and the standard deviation.")
+@click.option("--preprocess", type=click.Choice(list(preprocessing.PRESETS)), help="A usual pair of both.")
+@click.option("--resize", type=click.Choice(preprocessing.RESIZES), help="How pictures get their size.")
+@click.option("--colour", type=click.Choice(preprocessing.COLOURS, case_sensitive=False), help="Order of the channels.")
+@click.option("--emit", type=click.Choice(["tflite"]), multiple=True, help="Write this too: the network as .tflite.")
+@click.option("--feed", type=click.Choice(["frame", "rows"]), default="frame", help="How the input arrives.")
+@click.option("--keep-input", is_flag=True, help="A run leaves the input in the arena as it is.")
+@click.option("--board", metavar="BOARD", help="Refuse what does not fit this board; see mbv2gen boards.")
+@terminal.options
+def compile_(model: Path, target: str | None, folder: Path, board: str | None, **options: Any) -> None:
+    """Compile a model: quantize it to int8, plan its memory, write C.
+
+    Example: mbv2gen compile flowers.onnx --target cortex-m7 --calibration images/ -o build/flowers
+    """
+    out = terminal.current()
+    output_folder.check_writable(folder)
+    chosen = boards.load(board) if board is not None else None
+    core = target or (chosen.core if chosen is not None else compiler.Options.target)
+    wanted = compiler.Options(target=targets.find(core).name, **options)
+    with out.progress("calibrate") as tell:
+        compiled = compiler.compile_model(model, wanted, tell)
+    if chosen is not None:
+        check_fits(compiled.program, chosen)
+    for warning in compiled.warnings:
+        out.warn(warning)
+    written = output_folder.write_folder(folder, compiled.network.name, compiled.files)
+    report = written.report()
+    out.document({"output": str(folder), "name": written.name, "warnings": compiled.warnings, "report": report})
+    program = compiled.program
+    out.line(f"{folder}: {len(compiled.files)} files, network '{written.name}' for {program.target}")
+    held = "a ring of input rows" if program.is_fed else "the input"
+    out.line(f"RAM    {program.arena_bytes:,} B arena, {held} included")
+    out.line(f"flash  {program.weights_bytes:,} B of weights, {program.parameters_bytes:,} B of parameters, and code")
+    out.line(f"work   {compiled.network.macs:,} MAC in {len(program.calls)} layers, {len(program.segments)} segments")
+
+
+@click.command("targets")
+@terminal.options
+def targets_() -> None:
+    """List the cores that code is generated for.
+
+    Example: mbv2gen targets
+    """
+    out = terminal.current()
+    known = [{"name": t.name, "description": t.description, "board": t.board} for t in targets.TARGETS]
+    out.table("Targets", ("target", "description", "emulated board"), [tuple(entry.values()) for entry in known])
+    out.document(known)
+
+
+@click.command("boards")
+@terminal.options
+def boards_() -> None:
+    """List the boards that firmware is built for and emulated on.
+
+    Example: mbv2gen boards
+    """
+    out = terminal.current()
+    known = [
+        {
+            "name": board.name,
+            "core": board.core,
+            "machine": board.emulator.machine,
+            "ram_bytes": board.ram_bytes,
+            "flash_bytes": board.flash_bytes,
+            "stack_bytes": board.stack_bytes,
+            "counts_instructions": board.timer is not None,
+        }
+        for board in boards.all_boards()
+    ]
+    columns = ("board", "core", "QEMU machine", "RAM B", "flash B", "stack B", "counts instructions")
+    out.table("Boards", columns, [tuple(entry.values()) for entry in known])
+    out.document(known)
+
+
+@click.command("demo")
+@click.option("--keep", type=FILE, metavar="DIR", help="Write the compiled example there, and keep it.")
+@terminal.options
+def demo_(keep: Path | None) -> None:
+    """Compile the example, prove it on this machine and on an emulated Cortex-M7, measure it.
+
+    Uses whatever compilers and emulator it finds, and says what it left out.
+
+    Example: mbv2gen demo --keep build/digits
+    """
+    out = terminal.current()
+    if keep is not None:
+        output_folder.check_writable(keep)
+    with tempfile.TemporaryDirectory(prefix="mbv2gen-demo-") as work, out.progress("demo") as tell:
+        done = demo.demo(keep or Path(work) / demo.EXAMPLE, lambda text: out.line(f"... {text}"), tell)
+        report = done.folder.report()
+    _show_demo(out, done, report)
+    if keep is not None:
+        out.line(f"kept in {keep}")
+    checks = {"host": done.on_host, "qemu": done.on_board}
+    verified = {on: check.as_json() if check else None for on, check in checks.items()}
+    out.document({"verified": verified, "left_out": done.left_out, "report": report})
+
+
+def _show_demo(out: Terminal, done: Demo, report: Report) -> None:
+    out.line("")
+    out.line(f"{demo.EXAMPLE}: a trained MobileNetV2, {report['macs']:,} MAC, compiled for {demo.TARGET}")
+    for check, where in ((done.on_host, "this machine"), (done.on_board, f"{demo.BOARD} (Cortex-M7, QEMU)")):
+        if check is not None:
+            out.line(
+                f"exact      C = NumPy, byte for byte, on {where}: {check.inputs} pictures, "
+                f"every row of {check.layers} layers"
+            )
+    figures = done.accuracy
+    tops = ", ".join(
+        f"{name} {percent(value)}"
+        for name, value in (("float", figures.top1.of_float), ("int8", figures.top1.of_int8), ("C", figures.top1.of_c))
+        if value is not None
+    )
+    out.line(f"accuracy   {tops} of {figures.images} test pictures right; agreement {percent(figures.agreement)}")
+    ram, flash = report["ram"], report["flash"]
+    stack = "" if ram["stack_bytes"] is None else f" + {ram['stack_bytes']:,} B stack"
+    code = "" if flash["code_bytes"] is None else f", {flash['code_bytes']:,} B of code"
+    out.line(f"RAM        {ram['arena_bytes']:,} B arena{stack}")
+    out.line(f"flash      {flash['weights_bytes']:,} B of weights, {flash['parameters_bytes']:,} B of parameters{code}")
+    if done.profile is not None and done.profile.instructions is not None:
+        ratio = profiling.per_mac(done.profile.instructions, report["macs"])
+        out.line(f"work       {done.profile.instructions:,} instructions (QEMU), {ratio:.2f} per MAC")
+    for missing in done.left_out:
+        out.line(f"left out   {missing}")
+
+
+COMMANDS = (inspect, compile_, targets_, boards_, demo_)

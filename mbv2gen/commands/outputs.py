@@ -1,0 +1,209 @@
+"""Commands on what compile has written: verify, run, evaluate, profile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import rich_click as click
+
+from mbv2gen import accuracy, compiler, float_reference, profiling, verification
+from mbv2gen.accuracy import Accuracy
+from mbv2gen.commands import terminal
+from mbv2gen.commands.terminal import Command, Terminal, percent
+from mbv2gen.errors import CheckFailed, Mbv2genError
+from mbv2gen.hardware import boards, execution
+from mbv2gen.network import FloatArray
+from mbv2gen.output_folder import open_folder
+from mbv2gen.pixels import network_inputs
+from mbv2gen.profiling import Profile
+from mbv2gen.quantization.tensor_scales import dequantize
+from mbv2gen.quantized_network import Int8Array, QuantizedNetwork
+from mbv2gen.report import Report
+
+BATCH = 64
+SYNTHETIC = {"host": 64, "qemu": 8}  # inputs that verify makes up where it is given none
+
+FILE = click.Path(path_type=Path)
+OUT = click.argument("out", type=FILE)
+BOARD = click.option("--board", metavar="BOARD", help="Which board to emulate. [default: that of the target]")
+
+
+def _on(*places: str) -> Callable[[Command], Command]:
+    return click.option("--on", type=click.Choice(places), help="Where C runs. [default: host]")
+
+
+@click.command()
+@OUT
+@_on("host", "qemu")
+@BOARD
+@click.option("--images", metavar="DATA", help="Pictures as for --calibration. [default: made-up inputs]")
+@click.option("--count", type=click.IntRange(min=1), help="How many inputs. [default: all pictures; 64, in QEMU 8]")
+@terminal.options
+def verify(out: Path, on: str | None, board: str | None, images: str | None, count: int | None) -> None:
+    """Prove that the C equals the NumPy reference in every byte; on the host under address and UB sanitizers.
+
+    Compares the output of every input and every row of every layer of the first one. Where something differs, it
+    says in which layer, row, column and channel first.
+
+    Example: mbv2gen verify build/flowers --on qemu
+    """
+    screen, folder = terminal.current(), open_folder(out)
+    network, place = folder.network(), execution.find_place(folder, on, board)
+    if images is None:
+        total = count or SYNTHETIC[place.on]
+        batches = _split(network_inputs.synthetic(network, total))
+    else:
+        found = network_inputs.spread(network_inputs.open_pictures(network, images), count)
+        total = len(found)
+        batches = (feed.integer for feed in network_inputs.feeds(network, found, BATCH))
+    with screen.progress(f"verify on {place.on}") as tell:
+        result = verification.verify(folder, place, batches, total, tell)
+    screen.document(result.as_json())
+    if result.difference is not None:
+        raise CheckFailed(f"{out}: C on {place.title} is not NumPy: {result.difference}")
+    screen.line(
+        f"{out}: C on {place.title} equals NumPy in all {result.output_values:,} output values of {result.inputs} "
+        f"inputs, and in all {result.layer_values:,} values of {result.layers} layers of the first"
+    )
+
+
+def _split(inputs: Int8Array) -> Iterator[Int8Array]:
+    return (inputs[start : start + BATCH] for start in range(0, len(inputs), BATCH))
+
+
+@click.command()
+@OUT
+@click.option("--input", "input_", required=True, metavar="FILE", help="A picture, an .npy or FILE.npz:KEY.")
+@click.option("--output", "result", type=FILE, required=True, metavar="FILE", help="The .npy to write.")
+@_on("host", "qemu")
+@BOARD
+@click.option("--raw", is_flag=True, help="int8 in, int8 out, both NHWC: the integer network's own values.")
+@terminal.options
+def run(out: Path, input_: str, result: Path, *, on: str | None, board: str | None, raw: bool) -> None:
+    """Run the compiled network on a picture or an array.
+
+    Takes a picture file, uint8 pixels [H][W][C] or [N][H][W][C], or float in the model's own layout. Writes float32
+    as the ONNX model itself would return it, softmax or sigmoid included.
+
+    Example: mbv2gen run build/flowers --input rose.jpg --output y.npy
+    """
+    screen, folder = terminal.current(), open_folder(out)
+    network, place = folder.network(), execution.find_place(folder, on, board)
+    inputs = network_inputs.read_input(network, input_, raw=raw)
+    if not result.absolute().parent.is_dir():
+        raise Mbv2genError(f"{result}: its folder does not exist; make it or choose another --output")
+    with screen.progress(f"run on {place.on}") as tell:
+        made = execution.outputs(folder, network, place, inputs, tell=tell)
+    values = made if raw else model_output(network, made)
+    try:
+        with result.open("wb") as stream:
+            np.save(stream, values)
+    except OSError as error:
+        raise Mbv2genError(f"{result}: cannot be written ({error.strerror}); choose another --output") from None
+    description = {"output": str(result), "dtype": str(values.dtype), "shape": list(values.shape), "on": place.on}
+    screen.document(description)
+    screen.line(f"{result}: {values.dtype} {list(values.shape)}, from C on {place.title}")
+
+
+def model_output(network: QuantizedNetwork, made: Int8Array) -> FloatArray:
+    """int8 outputs [n][h][w][c] as the ONNX model itself returns them: float, with its tail, layout and shape."""
+    real = dequantize(made, network.tensor(network.outputs[0])).astype(np.float32)
+    return float_reference.to_model_output(network, real)
+
+
+@click.command()
+@OUT
+@click.option("--images", required=True, metavar="DATA", help="Folder of pictures or CLASS/ folders, .npz or .npy.")
+@click.option("--model", type=FILE, help="The ONNX model. [default: looked for beside OUT and in this folder]")
+@_on("host", "qemu", "numpy")
+@BOARD
+@terminal.options
+def evaluate(out: Path, images: str, model: Path | None, on: str | None, board: str | None) -> None:
+    """Measure accuracy on pictures: float, NumPy int8 and C; top-1, agreement, signal-to-noise. Into report.json.
+
+    Example: mbv2gen evaluate build/flowers --images flowers/test
+    """
+    screen, folder = terminal.current(), open_folder(out)
+    place = execution.find_place(folder, on, board)
+    source = accuracy.find_model(folder, model)
+    if source is None:
+        file = folder.network().source.file
+        screen.warn(f"{file} is neither beside {out} nor here: no float figures; name it with --model")
+    network = None if source is None else compiler.read_network(source, folder.name)
+    with screen.progress("evaluate") as tell:
+        result = accuracy.evaluate(folder, images, network, None if on == "numpy" else place, tell)
+    folder.write_report({**folder.report(), "accuracy": result.as_json()})
+    screen.document(result.as_json())
+    _show_accuracy(screen, result)
+    if not result.is_c_equal:
+        raise CheckFailed(
+            f"{out}: C on {place.title} equals NumPy on {result.c_equal} of {result.images} pictures only; "
+            f"'mbv2gen verify {out} --images {images}' says where"
+        )
+
+
+def _show_accuracy(screen: Terminal, result: Accuracy) -> None:
+    top1 = result.top1
+    cells = "" if result.cells == 1 else f", {result.cells} cells each"
+    screen.line(f"{result.source}: {result.images} pictures{cells}")
+    if result.note:
+        screen.line(f"no top-1: {result.note}")
+    for name, value in (("float", top1.of_float), ("int8 in NumPy", top1.of_int8), ("int8 in C", top1.of_c)):
+        if value is not None:
+            screen.line(f"top-1, {name:<24}{percent(value)}")
+    if result.agreement is not None:
+        screen.line(f"agreement of int8 with float   {percent(result.agreement)}")
+    if result.snr_db is not None:
+        screen.line(f"signal-to-noise of the logits  {result.snr_db:.1f} dB, median {result.snr_median_db:.1f} dB")
+    if result.c_equal is not None:
+        screen.line(f"C equals NumPy, byte for byte  {result.c_equal} of {result.images}")
+
+
+@click.command()
+@OUT
+@click.option("--on", type=click.Choice(["qemu"]), default="qemu", help="Where. [default: qemu]")
+@BOARD
+@terminal.options
+def profile(out: Path, on: str, board: str | None) -> None:
+    """Count the instructions of one inference in QEMU, whole and by layer; stack, code and flash. Into report.json.
+
+    Instructions are exact and repeatable; they are not cycles.
+
+    Example: mbv2gen profile build/flowers --on qemu --json
+    """
+    screen, folder = terminal.current(), open_folder(out)
+    chosen = execution.find_place(folder, on, board).board or boards.load(execution.DEFAULT_BOARD)
+    with screen.progress("profile") as tell:
+        measured = profiling.profile(folder, chosen, tell)
+    report = profiling.in_report(folder.report(), measured)
+    folder.write_report(report)
+    screen.document(report)
+    _show_profile(screen, report, measured)
+
+
+def _show_profile(screen: Terminal, report: Report, measured: Profile) -> None:
+    rows = [
+        (index, layer["name"], layer["kernel"], layer["macs"], layer["instructions"],
+         profiling.per_mac(layer["instructions"], layer["macs"]), layer["live_bytes"])
+        for index, layer in enumerate(report["layers"])
+    ]  # fmt: skip
+    columns = ("layer", "operator", "kernel", "MAC", "instructions (QEMU)", "per MAC", "live B")
+    screen.table(f"{report['model']['file']} on {measured.board}", columns, rows)
+    if measured.instructions is None:
+        screen.line(f"{measured.board} has no timer that counts instructions in QEMU")
+    else:
+        ratio = profiling.per_mac(measured.instructions, report["macs"])
+        per_mac = "" if ratio is None else f", {ratio:.3f} per MAC"
+        screen.line(f"instructions (QEMU)  {measured.instructions:,}{per_mac} of {report['macs']:,} MAC")
+    ram, flash = report["ram"], report["flash"]
+    static, stack = ram["static_bytes"], ram["stack_bytes"]
+    screen.line(f"RAM    {ram['arena_bytes']:,} B arena + {static} B static + {stack} B stack")
+    screen.line(
+        f"flash  {flash['total_bytes']:,} B: {flash['weights_bytes']:,} weights, "
+        f"{flash['parameters_bytes']:,} parameters, {flash['code_bytes']:,} code"
+    )
+
+
+COMMANDS = (verify, run, evaluate, profile)

@@ -1,0 +1,318 @@
+"""Calls of the ``dsp`` family: streams packed layer by layer, and the fields of the kernels' structs
+(templates/kernels/mbv2_dsp.h).
+
+Layers are packed in the network's order, because the order of an expand's channels, which the packer chooses, is the
+order in which the depthwise behind it stands and the columns of the project behind that.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mbv2gen.dsp.fully_connected import pack_fully_connected
+from mbv2gen.dsp.kernels import DSP, NARROW, plane_body, stem_tile_bytes
+from mbv2gen.dsp.packing import PackedRelu, pack_depthwise, pack_linear, pack_relu
+from mbv2gen.dsp.ranges import Layer, layer, ranges
+from mbv2gen.dsp.requantization import solve_add
+from mbv2gen.dsp.streams import General, Stream, position_pairs
+from mbv2gen.dsp.tiles import STEM1_PAIRS, STEM3_PAIRS, Pairs, byte_pairs, expand_pairs
+from mbv2gen.packing.fields import NULL, Fields, Symbol, TableName, Value
+from mbv2gen.packing.plain_calls import plain_work, rows_field
+from mbv2gen.packing.tables import Table
+from mbv2gen.plan import Buffer
+from mbv2gen.planning.layouts import Layout, Order, Planes, PlaneTiles, UInt8Lines, even
+from mbv2gen.planning.work import Work
+from mbv2gen.quantized_network import (
+    QAdd,
+    QConv2D,
+    QDepthwiseConv2D,
+    QFullyConnected,
+    QMean,
+    QOperator,
+    QuantizedNetwork,
+)
+
+DSP_BODIES = frozenset(contract.body for contract in DSP)
+
+
+class DspPacker:
+    """Packs the layers of one network in turn; remembers the order of channels of the tensors it has written."""
+
+    def __init__(self, network: QuantizedNetwork, solver: bool = True) -> None:
+        self._network = network
+        self._known = ranges(network)
+        self._orders: dict[str, Order] = {}
+        self._solver = solver
+
+    def work(
+        self, operator: QOperator, body: str, inputs: tuple[Buffer, ...], output: Buffer, scratch: int | None
+    ) -> Work:
+        """The work of a dsp kernel; ``scratch`` is the offset of its room in the arena."""
+        rows: Fields = (("input", rows_field(inputs[0])), ("output", rows_field(output)))
+        if isinstance(operator, QAdd):
+            return self._add(operator, inputs, output)
+        if isinstance(operator, QMean):
+            return self._mean(operator, rows)
+        assert isinstance(operator, QConv2D | QDepthwiseConv2D | QFullyConnected)
+        canonical = layer(self._network, operator, self._known)
+        if isinstance(operator, QFullyConnected):
+            return self._fully_connected(operator, canonical, rows, scratch or 0)
+        if isinstance(operator, QDepthwiseConv2D):
+            return self._depthwise(operator, canonical, rows, isinstance(inputs[0].layout, Planes))
+        if body == "conv_stem_s8_dsp":
+            return self._stem(operator, canonical, inputs[0], output, scratch or 0)
+        if body in ("conv_1x1_lines_s8_dsp", "conv_1x1_sums_s8_dsp", "conv_1x1_planes_s8_dsp"):
+            return self._relu(operator, body, canonical, inputs[0], output, scratch or 0)
+        return self._linear(operator, canonical, rows, inputs[0].layout, scratch)
+
+    def _relu(self, operator: QConv2D, body: str, rows: Layer, source: Buffer, output: Buffer, scratch: int) -> Work:
+        """A pointwise convolution to lines or to pool sums."""
+        c = self._network.shape(operator.inputs[0])[2]
+        lines = body != "conv_1x1_sums_s8_dsp"
+        narrow = lines and c < NARROW and c % 4 == 0
+        form = "tile_s" if narrow else "tile" if c % 4 == 0 else "bytes"
+        pairs = expand_pairs(c) if c % 4 == 0 else byte_pairs(c)
+        packed = pack_relu(rows, pairs, unpacked=narrow, solver=self._solver)
+        self._orders[operator.outputs[0]] = packed.order
+        fields = self._relu_fields(operator, packed, "relu" if lines else "gap", source, output, scratch, form)
+        return _relu_work("mbv2_conv_1x1_dsp", fields, packed)
+
+    def _relu_fields(
+        self,
+        operator: QConv2D,
+        packed: PackedRelu,
+        kind: str,
+        source: Buffer,
+        output: Buffer,
+        scratch: int,
+        form: str | None,
+    ) -> Fields:
+        """A mbv2_conv_1x1_dsp whose output is in the packer's order."""
+        in_h, _, in_c = self._network.shape(operator.inputs[0])
+        shape = self._network.shape(operator.outputs[0])
+        layout, out_c = output.layout, shape[2]
+        width = shape[0] * shape[1] if isinstance(layout, Planes) else shape[1]
+        line_bytes = layout.line_bytes(shape) if isinstance(layout, UInt8Lines) else 0
+        line_bytes = layout.plane_bytes(shape) if isinstance(layout, Planes) else line_bytes
+        bodies: list[Value] = []
+        for stream, own in ((packed.common, ""), (packed.own, "_sh")):
+            suffix = ("_x" + own[1:] if own else "_x") if packed.unpacked else own
+            bodies += _group_bodies(f"pw_{kind}", suffix, width) if stream.channels else [NULL, NULL]
+        return (
+            ("input", rows_field(source)),
+            ("output", rows_field(output)),
+            ("tile", scratch),
+            *_named(("expand", "expand_rest"), _group_bodies(f"expand_{form}", "", width) if form else [NULL, NULL]),
+            *_named(("body", "body_rest", "own_body", "own_body_rest"), bodies),
+            ("stream", _table("stream", packed.common)),
+            ("own_stream", _table("own_stream", packed.own)),
+            ("channels", packed.common.channels),
+            ("own_channels", packed.own.channels),
+            ("general", self._general(operator, packed.general, 2 * len(packed.pairs))),
+            ("in_h", in_h),
+            ("in_c", in_c),
+            ("width", width),
+            ("out_c", out_c),
+            ("expand_pairs", even(in_c) // 2),
+            ("line_top", layout.pad_top if isinstance(layout, UInt8Lines) else 0),
+            ("line_bytes", line_bytes),
+            ("band", 1),
+        )
+
+    def _stem(self, operator: QConv2D, rows: Layer, source: Buffer, output: Buffer, scratch: int) -> Work:
+        _, w, c = self._network.shape(operator.inputs[0])
+        packed = pack_relu(rows, STEM3_PAIRS if c == 3 else STEM1_PAIRS, head=2, solver=self._solver)
+        self._orders[operator.outputs[0]] = packed.order
+        window = operator.window
+        lead = -window.pad_left * c % 4
+        aligned = source.row_bytes % 4 == 0 and (c == 1 or lead in (0, 1))
+        inside = f"mbv2_im2col{c}_" + (f"lead{lead}_dsp" if aligned else "bytes_dsp")
+        fields: Fields = (
+            ("conv", self._relu_fields(operator, packed, "stem", source, output, scratch, None)),
+            ("edge", scratch + stem_tile_bytes(c)),
+            ("im2col", Symbol(inside)),
+            ("im2col_edge", Symbol(f"mbv2_im2col{c}_lead0_dsp")),
+            ("in_w", w),
+            ("out_h", self._network.shape(operator.outputs[0])[0]),
+            ("pad_top", window.pad_top),
+            ("pad_left", window.pad_left),
+            ("lead", lead if aligned else 0),
+            ("read_bytes", (28 if c == 3 else 12) - (0 if aligned else 1)),
+            ("zero_point", self._network.tensor(operator.inputs[0]).zero_point),
+        )
+        return _relu_work("mbv2_conv_stem_dsp", fields, packed)
+
+    def _linear(self, operator: QConv2D, rows: Layer, buffers: Fields, layout: Layout, scratch: int | None) -> Work:
+        """A pointwise convolution to NHWC, from tiles where the input has an order, else from NHWC."""
+        h, w, c = self._network.shape(operator.inputs[0])
+        if isinstance(layout, PlaneTiles):
+            w *= layout.band((h, w, c))
+        order = self._orders.get(operator.inputs[0])
+        form = None if order is not None else "tile" if c % 4 == 0 else "bytes"
+        pairs: Pairs = position_pairs(order) if order is not None else expand_pairs(c) if c % 4 == 0 else byte_pairs(c)
+        packed = pack_linear(rows, pairs, offset=0 if order is None else 128)
+        bodies: list[Value] = []
+        for stream in (packed.stream, packed.rest):
+            suffix = "_x" if packed.unpacked else ""
+            bodies += _group_bodies("pw_lin", suffix, w) if stream.channels else [NULL, NULL]
+        weights = 2 * len(packed.pairs)
+        fields: Fields = (
+            *buffers,
+            ("tile", scratch or 0),
+            *_named(("expand", "expand_rest"), _group_bodies(f"expand_{form}", "", w) if form else [NULL, NULL]),
+            *_named(("body", "body_rest", "own_body", "own_body_rest"), bodies),
+            ("stream", _table("stream", packed.stream)),
+            ("own_stream", _table("own_stream", packed.rest)),
+            ("channels", packed.stream.channels),
+            ("own_channels", packed.rest.channels),
+            ("general", self._general(operator, packed.general, weights)),
+            ("in_h", h),
+            ("in_c", c),
+            ("width", w),
+            ("out_c", len(operator.bias)),
+            ("expand_pairs", even(c) // 2),
+            ("line_top", 0),
+            ("line_bytes", 0),
+            ("band", layout.band((h, w, c)) if isinstance(layout, PlaneTiles) else 1),
+        )
+        tables = _tables(
+            ("stream", packed.stream, weights),
+            ("own_stream", packed.rest, weights),
+            ("general", packed.general, weights),
+        )
+        statistics = _statistics(packed.statistics)
+        return Work("mbv2_conv_1x1_dsp", fields, (), tables, None, _symbols(fields), statistics, packed)
+
+    def _depthwise(self, operator: QDepthwiseConv2D, rows: Layer, buffers: Fields, on_planes: bool) -> Work:
+        packed = pack_depthwise(rows, self._orders[operator.inputs[0]], solver=self._solver)
+        self._orders[operator.outputs[0]] = packed.order
+        w, shape = operator.window, self._network.shape(operator.inputs[0])
+        rows_body = "dw_rows1" if w.stride_w == 1 else "dw_rows2" if w.pad_left else "dw_rows2_same"
+        body = plane_body(operator, shape[:2]) if on_planes else rows_body
+        start: Fields = (*buffers, ("body", Symbol(f"mbv2_{body}_dsp")), ("stream", _table("stream", packed.stream)))
+        fields: Fields = (
+            *start,
+            ("general", self._general(operator, packed.general, 9)),
+            ("channels", packed.stream.channels),
+            ("in_w", shape[1]),
+            ("out_w", self._network.shape(operator.outputs[0])[1]),
+            ("stride_h", w.stride_h),
+            ("stride_w", w.stride_w),
+            ("pad_left", w.pad_left),
+        )
+        if on_planes:
+            fields = (*start, ("channels", packed.stream.channels), ("lead", Planes().lead(shape)))
+        tables = _tables(("stream", packed.stream, 9), ("general", packed.general, 9))
+        struct = "mbv2_depthwise_planes_dsp" if on_planes else "mbv2_depthwise_dsp"
+        return Work(struct, fields, (), tables, packed.order, _symbols(fields), _statistics(packed.statistics), packed)
+
+    def _fully_connected(self, operator: QFullyConnected, rows: Layer, buffers: Fields, scratch: int) -> Work:
+        inputs = self._orders.get(operator.inputs[0], tuple(range(operator.weights.shape[1])))
+        packed = pack_fully_connected(rows, inputs)
+        folds = np.array(packed.folds, np.uint16)
+        fields: Fields = (
+            *buffers,
+            ("words", scratch),
+            ("stream", TableName("stream")),
+            ("multiplier", TableName("multiplier")),
+            ("shift", TableName("shift")),
+            ("folds", TableName("folds") if len(folds) else NULL),
+            ("fold_count", len(folds)),
+            ("inputs", len(inputs)),
+            ("columns", len(packed.columns)),
+            ("outputs", packed.outputs),
+            ("output_zero_point", self._network.tensor(operator.outputs[0]).zero_point),
+            ("act_min", operator.act_min),
+            ("act_max", operator.act_max),
+        )
+        tables = (
+            *_tables(("stream", packed.stream, len(packed.columns))),
+            Table("multiplier", "int32_t", operator.multiplier),
+            Table("shift", "int8_t", operator.shift.astype(np.int8)),
+            *((Table("folds", "uint16_t", folds),) if len(folds) else ()),
+        )
+        bodies = ("mbv2_fc8_fold_dsp",)
+        return Work("mbv2_fully_connected_dsp", fields, (), tables, None, bodies, (), packed)
+
+    def _mean(self, operator: QMean, buffers: Fields) -> Work:
+        order = self._orders[operator.inputs[0]]
+        self._orders[operator.outputs[0]] = order
+        h, w, _ = self._network.shape(operator.inputs[0])
+        fields: Fields = (
+            *buffers,
+            ("channels", len(order)),
+            ("pixels", h * w),
+            ("multiplier", operator.multiplier),
+            ("shift", operator.shift),
+            ("input_zero_point", self._network.tensor(operator.inputs[0]).zero_point),
+            ("output_zero_point", self._network.tensor(operator.outputs[0]).zero_point),
+        )
+        return Work("mbv2_mean_sums_dsp", fields, (), (), order)
+
+    def _add(self, operator: QAdd, inputs: tuple[Buffer, ...], output: Buffer) -> Work:
+        found = solve_add(self._network, operator)
+        assert found is not None, "the contract applies only where there are coefficients"
+        plain = plain_work(self._network, operator, "add_s8", inputs, output, None)
+        fields: Fields = (("plain", plain.fields), ("constants", (found.a, found.b, found.c)))
+        return Work("mbv2_add_dsp", fields, plain.arguments, (), None, ("mbv2_add_mla_dsp",))
+
+    def _general(self, operator: QConv2D | QDepthwiseConv2D, general: General, weights: int) -> Fields:
+        """A mbv2_general."""
+        return (
+            ("records", TableName("general") if general.positions else NULL),
+            ("count", len(general.positions)),
+            ("weights", weights),
+            ("tile_shift", general.tile_shift),
+            ("zero_point", self._network.tensor(operator.outputs[0]).zero_point),
+            ("act_min", operator.act_min),
+            ("act_max", operator.act_max),
+        )
+
+
+def _relu_work(struct: str, fields: Fields, packed: PackedRelu) -> Work:
+    weights = 2 * len(packed.pairs)
+    tables = _tables(
+        ("stream", packed.common, weights), ("own_stream", packed.own, weights), ("general", packed.general, weights)
+    )
+    statistics = _statistics(packed.statistics)
+    return Work(struct, fields, (), tables, packed.order, _symbols(fields), statistics, packed)
+
+
+def _symbols(fields: Fields) -> tuple[str, ...]:
+    """The bodies that fields name, nested ones too."""
+    names: set[str] = set()
+    for _, value in fields:
+        if isinstance(value, Symbol) and value != NULL:
+            names.add(value.name)
+        elif isinstance(value, tuple) and value and isinstance(value[0], tuple):
+            names.update(_symbols(value))
+    return tuple(sorted(names))
+
+
+def _group_bodies(kind: str, suffix: str, width: int) -> list[Value]:
+    """Bodies of a group of four pixels and of a row's last one to three."""
+    four: Value = Symbol(f"mbv2_{kind}4{suffix}_dsp") if width >= 4 else NULL
+    rest: Value = Symbol(f"mbv2_{kind}{width % 4}{suffix}_dsp") if width % 4 else NULL
+    return [four, rest]
+
+
+def _named(names: tuple[str, ...], values: list[Value]) -> Fields:
+    return tuple(zip(names, values, strict=True))
+
+
+def _table(field: str, stream: Stream) -> Value:
+    return TableName(field) if stream.channels else NULL
+
+
+def _tables(*parts: tuple[str, Stream | General, int]) -> tuple[Table, ...]:
+    """Tables of words; ``weights`` bytes of each channel's words are weights."""
+    tables = []
+    for field, part, weights in parts:
+        if part.data:
+            channels = part.channels if isinstance(part, Stream) else len(part.positions)
+            tables.append(Table(field, "uint32_t", np.frombuffer(part.data, "<u4"), weights * channels))
+    return tuple(tables)
+
+
+def _statistics(statistics: object) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted((name, int(value)) for name, value in vars(statistics).items()))

@@ -1,0 +1,234 @@
+"""Packing check of the ``dsp`` family: decodes the streams and proves what the bodies make of them.
+
+Against the quantized network alone: every weight is where the tile's order wants it, every bias starts the right sum,
+every channel's requantization is TFLite's over all inputs, every sum stays within what packed pairs, SMMLA and the
+saturations hold. Shares no code with packing, solver and ranges; ``check_ranges`` proves the ranges it is given.
+All functions raise CheckFailed, naming the layer and the first channel where a proof fails.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from mbv2gen.dsp.decoding import Decoded, decode_depthwise, decode_fully_connected, decode_general, decode_pairs
+from mbv2gen.dsp.fully_connected import PackedFullyConnected
+from mbv2gen.dsp.packing import PackedDepthwise, PackedLinear, PackedRelu
+from mbv2gen.dsp.proof import (
+    INT32,
+    Bools,
+    Canonical,
+    Ints,
+    LinearBody,
+    ReluBody,
+    interval,
+    linear_holds,
+    relu_holds,
+)
+from mbv2gen.dsp.range_check import canonical
+from mbv2gen.dsp.ranges import Ranges
+from mbv2gen.dsp.streams import General
+from mbv2gen.errors import CheckFailed
+from mbv2gen.quantized_network import QConv2D, QDepthwiseConv2D, QFullyConnected, QuantizedNetwork
+
+Weighted = QConv2D | QDepthwiseConv2D | QFullyConnected
+
+# The shifts by an immediate, as the bodies have them: of packed and unpacked ReLU outputs and of depthwise ones.
+PACKED_SHIFT, UNPACKED_SHIFT, DEPTHWISE_SHIFT = 11, 9, 9
+
+
+def check_relu(network: QuantizedNetwork, operator: Weighted, ranges: Ranges, packed: PackedRelu) -> None:
+    """Both streams of a ReLU layer, and its records of the general body."""
+    layer = canonical(network, operator, ranges)
+    columns = _columns(layer, [c for pair in packed.pairs for c in pair])
+    order = _order(layer, packed.order, packed.common.channels + packed.own.channels)
+    bits, offset, common_shift = (7, 128, UNPACKED_SHIFT) if packed.unpacked else (8, 0, PACKED_SHIFT)
+    parts = [
+        decode_pairs(stream.data, len(packed.pairs), unpacked=packed.unpacked) for stream in (packed.common, packed.own)
+    ]
+    _require(layer, (parts[0].shift == 0) & parts[0].ends, "END word of the common shift", order[: len(parts[0].shift)])
+    _require(layer, parts[1].ends, "END word", order[len(parts[0].shift) :])
+    shift = np.concatenate([np.full(len(parts[0].shift), common_shift), parts[1].shift])
+    decoded = _joined(parts, shift)
+    rows = _rows(layer, order)
+    start = decoded.start << (0 if packed.unpacked else 8) * (np.arange(len(order)) % 2 == 0)
+    folded = rows.bias - (layer.zero_point + offset) * rows.weights.sum(axis=1)
+    scale = np.full(len(order), 1 << bits, np.int64)
+    body = ReluBody(scale, _int32(start - (folded << bits)), decoded.multiplier, decoded.addend, shift)
+    _prove_relu(rows, order, body, weights=decoded.weights, columns=columns, start=start, general=packed.general)
+    decode_general(layer, packed.general, order, columns, offset=offset, tile_shift=bits if packed.unpacked else 0)
+
+
+def check_depthwise(
+    network: QuantizedNetwork, operator: QDepthwiseConv2D, ranges: Ranges, packed: PackedDepthwise
+) -> None:
+    """The stream of a depthwise layer, and its records of the general body."""
+    layer = canonical(network, operator, ranges)
+    if layer.zero_point != -128:
+        raise CheckFailed(f"packing check: {layer.name}: padding of lines is not the input's zero point")
+    order = _order(layer, packed.order, packed.stream.channels)
+    rows = _rows(layer, order)
+    stored, decoded = decode_depthwise(packed.stream.data)
+    _require(layer, decoded.ends, "weights (the middle ones differ)", order)
+    silent = (stored == 0).all(axis=1) & (decoded.multiplier == 0)
+    scaled = rows.weights << np.arange(16)[:, np.newaxis, np.newaxis]
+    matches = (scaled == stored).all(axis=2)
+    _require(layer, matches.any(axis=0) | silent, "weights", order)
+    bits = matches.argmax(axis=0)
+    shift = np.full(len(order), DEPTHWISE_SHIFT)
+    body = ReluBody(
+        np.int64(1) << bits, _int32(decoded.start - (rows.bias << bits)), decoded.multiplier, decoded.addend, shift
+    )
+    columns = np.arange(layer.weights.shape[1])
+    _prove_relu(
+        rows,
+        order,
+        body,
+        weights=np.where(silent[:, np.newaxis], 0, rows.weights),
+        columns=columns,
+        start=decoded.start,
+        general=packed.general,
+    )
+    decode_general(layer, packed.general, order, columns, offset=128)
+
+
+def check_linear(
+    network: QuantizedNetwork, operator: Weighted, ranges: Ranges, packed: PackedLinear, *, offset: int = 128
+) -> None:
+    """The stream of a linear layer for a tile of int8 + ``offset``, and its records of the general body."""
+    layer = canonical(network, operator, ranges)
+    n = packed.channels
+    if n != len(layer.bias) or (packed.stream.channels, packed.rest.channels) != (n - n % 2, 2 * (n % 2)):
+        raise CheckFailed(f"packing check: {layer.name}: not every channel is stored")
+    order = np.append(np.arange(n - n % 2), [n - 2, n - 1] * (n % 2)).astype(np.int64)
+    columns = _columns(layer, [c for pair in packed.pairs for c in pair])
+    decoded = decode_pairs(packed.stream.data + packed.rest.data, len(packed.pairs), unpacked=packed.unpacked)
+    rows = _rows(layer, order)
+    silent = _silent(decoded) & (decoded.start == 0)
+    folded = rows.bias - (layer.zero_point + offset) * rows.weights.sum(axis=1)
+    _require(layer, decoded.ends, "END word", order)
+    _require(layer, silent | (decoded.weights == _at(rows.weights, columns)).all(axis=1), "weights", order)
+    unit = np.where((np.arange(len(order)) % 2 == 1) & (not packed.unpacked), 256, 1)
+    _require(layer, silent | (_int32(decoded.start - unit * folded) == 0), "bias", order)
+    sums = np.where(silent, 0, np.maximum(-rows.low, rows.high)) * unit
+    _require(layer, sums < INT32, "bound of a packed pair", order)
+    body = LinearBody(silent, decoded.multiplier, decoded.addend, decoded.shift, -128, 127)
+    general = np.isin(order, packed.general.positions)
+    _require(layer, linear_holds(rows, body) | general, "requantization", order)
+    _require(layer, ~general | silent, "general channel, not silent in the fast body", order)
+    decode_general(layer, packed.general, np.arange(n), columns, offset=offset)
+
+
+def check_fully_connected(
+    network: QuantizedNetwork, operator: Weighted, ranges: Ranges, packed: PackedFullyConnected
+) -> None:
+    """The stream of a fully connected layer: each part between folds keeps to 24 bits, and the requantization."""
+    layer = canonical(network, operator, ranges)
+    n = packed.outputs
+    order = _order(layer, [*range(n), *(-1,) * (packed.stream.channels - n)], n + -n % 8)
+    columns = _columns(layer, packed.columns)
+    weights, start = decode_fully_connected(packed.stream.data, len(columns))
+    rows = _rows(layer, order)
+    folded = rows.bias - (layer.zero_point + 128) * rows.weights.sum(axis=1)
+    unit = np.where(np.arange(len(order)) % 2 == 1, 256, 1)
+    _require(layer, (weights == _at(rows.weights, columns)).all(axis=1), "weights", order)
+    _require(layer, _int32(start - unit * folded) == 0, "bias", order)
+    low, high = (np.append(end + 128, 0)[columns] for end in (layer.input_low, layer.input_high))
+    edges = [0, *packed.folds, len(columns)]
+    for begin, end in itertools.pairwise(edges):
+        if end <= begin or begin % 8 or end % 8:
+            raise CheckFailed(f"packing check: {layer.name}: no fold can stand at column {end}")
+        least, most = interval(weights[:, begin:end], low[begin:end], high[begin:end])
+        bias = folded if begin == 0 else np.zeros_like(folded)
+        worst = np.maximum(-(least + bias), most + bias)
+        _require(layer, (worst < 1 << 23) | (unit == 1), "bound of a packed pair between folds", order)
+    multiplier, addend, shift = (np.array(v, np.int64) for v in (packed.multiplier, packed.addend, packed.shift))
+    body = LinearBody(np.zeros(n, bool), multiplier, addend, shift, layer.act_min, layer.act_max)
+    _require(layer, linear_holds(layer, body), "requantization", range(n))
+
+
+def _prove_relu(
+    rows: Canonical, order: Ints, body: ReluBody, *, weights: Ints, columns: Ints, start: Ints, general: General
+) -> None:
+    """Rows at positions: ``weights`` as decoded; silent ones (weights and multiplier 0) give a constant."""
+    silent = (weights == 0).all(axis=1) & (body.multiplier == 0) & (start == 0)
+    _require(rows, silent | (weights == _at(rows.weights, columns)).all(axis=1), "weights", order)
+    quiet = ReluBody(
+        np.where(silent, 0, body.scale), np.where(silent, 0, body.start), body.multiplier, body.addend, body.shift
+    )
+    elsewhere = _is_general(order, general)
+    _require(rows, relu_holds(rows, quiet) | elsewhere | (order < 0), "requantization", order)
+    _require(rows, ~(elsewhere | (order < 0)) | (silent & (body.addend == 0)), "channel that is to be silent", order)
+
+
+def _silent(decoded: Decoded) -> Bools:
+    return np.asarray((decoded.weights == 0).all(axis=1) & (decoded.multiplier == 0))
+
+
+def _joined(parts: list[Decoded], shift: Ints) -> Decoded:
+    weights, start, multiplier, addend, ends = (
+        np.concatenate([getattr(part, field) for part in parts])
+        for field in ("weights", "start", "multiplier", "addend", "ends")
+    )
+    return Decoded(weights, start, multiplier, addend, shift, ends)
+
+
+def _rows(layer: Canonical, order: Ints) -> Canonical:
+    """The channels of ``layer`` at positions; -1: no channel, its output is int8 -128 for whatever reason."""
+
+    def taken(values: Ints, nothing: int = 0) -> Ints:
+        return np.concatenate([values, np.full_like(values[:1], nothing)])[order]
+
+    return Canonical(
+        layer.name,
+        taken(layer.weights),
+        taken(layer.bias),
+        taken(layer.multiplier),
+        taken(layer.shift),
+        layer.zero_point,
+        layer.output_zero_point,
+        layer.act_min,
+        layer.act_max,
+        layer.input_low,
+        layer.input_high,
+        taken(layer.low),
+        taken(layer.high),
+    )
+
+
+def _at(weights: Ints, columns: Ints) -> Ints:
+    return np.concatenate([weights, np.zeros_like(weights[:, :1])], axis=1)[:, columns]
+
+
+def _is_general(order: Ints, general: General) -> Bools:
+    found = np.zeros(len(order), bool)
+    found[list(general.positions)] = True
+    return found
+
+
+def _order(layer: Canonical, order: Sequence[int], stored: int) -> Ints:
+    """``order`` as an array, if every channel stands in it once and it has as many positions as the streams."""
+    found = np.array(order, np.int64)
+    if len(found) != stored or not np.array_equal(np.sort(found[found >= 0]), np.arange(len(layer.bias))):
+        raise CheckFailed(f"packing check: {layer.name}: not every channel is stored once")
+    return found
+
+
+def _columns(layer: Canonical, columns: Sequence[int]) -> Ints:
+    found = np.array(columns, np.int64)
+    if not np.array_equal(np.sort(found[found >= 0]), np.arange(layer.weights.shape[1])):
+        raise CheckFailed(f"packing check: {layer.name}: not every input is multiplied once")
+    return found
+
+
+def _int32(values: Ints) -> Ints:
+    """Modulo 2**32, the one nearest to 0."""
+    return (values + INT32 & 0xFFFFFFFF) - INT32
+
+
+def _require(layer: Canonical, holds: Bools, what: str, order: Sequence[int] | Ints) -> None:
+    bad = np.flatnonzero(~holds)
+    if bad.size:
+        raise CheckFailed(f"packing check: {layer.name}: channel {order[bad[0]]} (position {bad[0]}): wrong {what}")

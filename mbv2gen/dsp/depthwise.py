@@ -1,0 +1,187 @@
+"""Depthwise 3x3 convolutions of the ``dsp`` family over rows of any width: four outputs a turn, channel after channel.
+
+Pixels stand in words of four bytes, p0 p2 p1 p3, so that UXTB16 yields the neighbours (p0, p1) and UXTB16 ROR #8
+(p2, p3). Weights are int16 pairs (w0, w1) and (w1, w2): one SMLAD and one SMLABB/BT/TB an output and row, where the
+three pixels stand as two in a register and one half of another.
+
+Weights and bias are scaled by 2^s so that one right shift of 9 serves every channel. For right shifts rs of 2..8,
+s = 10 - rs (2..8): v = SMMLA(y, M, C), C = 2^(s-2) + 2^8, is TFLite's double rounding as one floor where the zero point
+is 0 (uint8). For larger ones s = 8 at most, and dsp_requantization finds M and C.
+
+Registers: r0-r2 rows, r3 stream, r4 tile, r5-r8 accumulators, r9 r10 weights, r11 r12 lr pixels.
+Stack: 0 end of the channel's tile, 4 bytes between groups, 8 tile, 12 step between lines, 16 end of stream, 20 span.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mbv2gen.dsp.assembly import Code, common_requantization, function
+from mbv2gen.dsp.shifts import DEPTHWISE_SHIFT
+
+_Y = ("r5", "r6", "r7", "r8")
+CHANNEL_BYTES = 36
+"""A channel of the stream: three rows of (w0,w1), (w1,w2) as int16; M; C; bias << s."""
+
+
+def _stride_1(row: int, y: list[str]) -> Code:
+    """Outputs 4g..4g+3 read pixels 4g-1..4g+4: the byte before the word and the byte behind it."""
+    return [
+        f"ldrb lr, [r{row}, #-1]",
+        f"ldrd r9, r10, [r3, #{8 * row}]",
+        f"ldr r11, [r{row}], #4",
+        f"smlabb r5, lr, r9, {y[0]}",
+        f"ldrb lr, [r{row}]",
+        "uxtb16 r12, r11, ror #8",
+        "uxtb16 r11, r11",
+        "smlad r5, r11, r10, r5",
+        f"smlad r6, r11, r9, {y[1]}",
+        "smlabt r6, r12, r10, r6",
+        f"smlatb r7, r11, r9, {y[2]}",
+        "smlad r7, r12, r10, r7",
+        f"smlad r8, r12, r9, {y[3]}",
+        "smlabt r8, lr, r10, r8",
+    ]
+
+
+def _stride_2(row: int, y: list[str]) -> Code:
+    """Padding on the left: output k reads pixels 2k-1, 2k, 2k+1; the byte before the line and two words."""
+    return [
+        f"ldrb lr, [r{row}, #-1]",
+        f"ldrd r9, r10, [r3, #{8 * row}]",
+        f"ldr r11, [r{row}], #4",
+        f"smlabb r5, lr, r9, {y[0]}",
+        f"ldr lr, [r{row}], #4",
+        "uxtb16 r12, r11, ror #8",
+        "uxtb16 r11, r11",
+        "smlad r5, r11, r10, r5",
+        f"smlatb r6, r11, r9, {y[1]}",
+        "uxtb16 r11, lr",
+        "smlad r6, r12, r10, r6",
+        f"smlatb r7, r12, r9, {y[2]}",
+        "uxtb16 lr, lr, ror #8",
+        "smlad r7, r11, r10, r7",
+        f"smlatb r8, r11, r9, {y[3]}",
+        "smlad r8, lr, r10, r8",
+    ]
+
+
+def _stride_2_same(row: int, y: list[str]) -> Code:
+    """Padding on the right (TensorFlow's SAME): output k reads pixels 2k, 2k+1, 2k+2; two words and the byte behind."""
+    return [
+        f"ldr r11, [r{row}], #4",
+        f"ldrd r9, r10, [r3, #{8 * row}]",
+        f"ldr lr, [r{row}], #4",
+        "uxtb16 r12, r11, ror #8",
+        "uxtb16 r11, r11",
+        f"smlad r5, r11, r9, {y[0]}",
+        f"smlad r6, r12, r9, {y[1]}",
+        "smlabt r5, r12, r10, r5",
+        "uxtb16 r11, lr",
+        "uxtb16 r12, lr, ror #8",
+        f"smlad r7, r11, r9, {y[2]}",
+        f"ldrb lr, [r{row}]",
+        "smlabt r6, r11, r10, r6",
+        f"smlad r8, r12, r9, {y[3]}",
+        "smlabt r7, r12, r10, r7",
+        "smlabt r8, lr, r10, r8",
+    ]
+
+
+def _rest_stride_1(row: int, y: list[str]) -> Code:
+    """Two outputs: pixels -1..2 of the word."""
+    return [
+        *_rest_left(row, y),
+        f"smlad r6, r11, r9, {y[1]}",
+        "smlabt r6, r12, r10, r6",
+    ]
+
+
+def _rest_stride_2(row: int, y: list[str]) -> Code:
+    """Two outputs: pixels -1..3 of the word."""
+    return [
+        *_rest_left(row, y),
+        f"smlatb r6, r11, r9, {y[1]}",
+        "smlad r6, r12, r10, r6",
+    ]
+
+
+def _rest_left(row: int, y: list[str]) -> Code:
+    """The first output of two, from the byte before the word: the same at both strides."""
+    return [
+        f"ldrb lr, [r{row}, #-1]",
+        f"ldrd r9, r10, [r3, #{8 * row}]",
+        f"ldr r11, [r{row}], #4",
+        f"smlabb r5, lr, r9, {y[0]}",
+        "uxtb16 r12, r11, ror #8",
+        "uxtb16 r11, r11",
+        "smlad r5, r11, r10, r5",
+    ]
+
+
+def _rest_stride_2_same(row: int, y: list[str]) -> Code:
+    """Two outputs: pixels 0..3 of the word and the byte behind it."""
+    return [
+        f"ldr r11, [r{row}], #4",
+        f"ldrd r9, r10, [r3, #{8 * row}]",
+        f"ldrb lr, [r{row}]",
+        "uxtb16 r12, r11, ror #8",
+        "uxtb16 r11, r11",
+        f"smlad r5, r11, r9, {y[0]}",
+        "smlabt r5, r12, r10, r5",
+        f"smlad r6, r12, r9, {y[1]}",
+        "smlabt r6, lr, r10, r6",
+    ]
+
+
+_FOUR = {"1": _stride_1, "2": _stride_2, "2_same": _stride_2_same}
+_TWO = {"1": _rest_stride_1, "2": _rest_stride_2, "2_same": _rest_stride_2_same}
+
+
+def requantized(accumulators: Sequence[str], multiplier: str, constant: str) -> Code:
+    """y -> uint8, in place."""
+    return common_requantization(accumulators, multiplier, constant, DEPTHWISE_SHIFT)
+
+
+def next_channel(register: str) -> Code:
+    """Moves a tile pointer, 8-byte aligned at channel 0: 2 bytes to the odd channel of a pair, 14 to the next pair."""
+    return [f"add {register}, {register}, #2", f"tst {register}, #4", "it ne", f"addne {register}, {register}, #12"]
+
+
+def depthwise_rows(name: str, stride: str, rest: bool) -> str:
+    """``void name(row0, row1, row2, args)``: one output row, or a part of it, of all channels.
+
+    ``stride``: 1, 2 (padding on the left) or 2_same (on the right); ``rest``: two outputs more behind the last four.
+    """
+    code = [
+        "push {r4-r11, lr}",
+        "sub sp, #24",
+        "ldm r3, {r3, r4, r5, r6, r7, r8}",
+        "strd r4, r6, [sp, #8]",
+        "strd r7, r8, [sp, #16]",
+        "add r8, r8, r4",
+        "strd r8, r5, [sp]",
+        "1:",
+        "ldr r8, [r3, #32]",
+    ]
+    for row in range(3):
+        code += _FOUR[stride](row, ["r8"] * 4 if row == 0 else list(_Y))  # r8 holds the bias and is written last
+    code += ["ldrd r11, r12, [r3, #24]", "ldrd r9, r10, [sp]", *requantized(_Y, "r11", "r12")]
+    code += ["strh r6, [r4, #4]", "strh r7, [r4, #8]", "strh r8, [r4, #12]", "strh r5, [r4]"]
+    code += ["add r4, r4, r10", "cmp r4, r9", "bne 1b", *(_two_more(stride) if rest else [])]
+    code += ["ldrd r4, r5, [sp, #8]", "ldrd r6, r7, [sp, #16]"]
+    code += ["add r0, r0, r5", "add r1, r1, r5", "add r2, r2, r5", f"add r3, r3, #{CHANNEL_BYTES}"]
+    code += [*next_channel("r4"), "str r4, [sp, #8]", "add r7, r7, r4", "str r7, [sp]", "cmp r3, r6", "bne 1b"]
+    code += ["add sp, #24", "pop {r4-r11, pc}"]
+    padding = {"1": "1, padding left and right", "2": "2, padding left", "2_same": "2, padding right"}[stride]
+    more = ", then two" if rest else ""
+    return function(name, f"Depthwise 3x3, stride {padding}: a row of every channel, four outputs a turn{more}.", code)
+
+
+def _two_more(stride: str) -> Code:
+    """The last two outputs of a channel, into the group r4 has come to."""
+    code = ["ldr r6, [r3, #32]"]
+    for row in range(3):
+        code += _TWO[stride](row, ["r6"] * 2 if row == 0 else list(_Y))
+    code += ["ldrd r11, r12, [r3, #24]", *requantized(_Y[:2], "r11", "r12")]
+    return [*code, "strh r5, [r4]", "strh r6, [r4, #4]"]

@@ -1,0 +1,101 @@
+"""Packing for the fully connected body of the ``dsp`` family: eight outputs a turn, two weights a halfword.
+
+The body's sums of packed pairs wrap; they are folded (the odd outputs' accumulators taken out and started anew) often
+enough that between two folds no second output of a pair can leave 24 bits, whatever the input.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mbv2gen.dsp.parameters import LEAST_WEIGHT
+from mbv2gen.dsp.ranges import Layer, accumulator_reach
+from mbv2gen.dsp.streams import PACKED_LIMIT, Stream, biases, folded_bias, weight_words
+from mbv2gen.dsp.tiles import NOTHING
+
+GREATEST_SHIFT = 22  # 2**30 and the addend stay in int32
+TURN = 8  # columns that the body takes between two looks for a fold
+
+
+@dataclass(frozen=True)
+class PackedFullyConnected:
+    """A fully connected layer: groups of eight outputs, then (in C) v = round(2 * acc * multiplier / 2**32) + addend -
+    (acc < 0), q = v >> shift clamped to act_min..act_max. x is int16 pairs of ``columns`` (values int8 + 128, 0 for
+    NOTHING), a word of -1 behind as many columns as each of ``folds`` says, -2 at the end."""
+
+    columns: tuple[int, ...]
+    folds: tuple[int, ...]
+    outputs: int
+    stream: Stream
+    multiplier: tuple[int, ...]
+    addend: tuple[int, ...]
+    shift: tuple[int, ...]
+
+
+def refuses_fully_connected(rows: Layer, columns: Sequence[int]) -> str | None:
+    """Why the fully connected body cannot run ``rows``; None where it can. It has no general body beside it."""
+    if (rows.weights < LEAST_WEIGHT).any():
+        return "it has weights of -128"
+    if ((rows.shift >= 0) & (rows.multiplier > 0)).any() or (rows.shift < -GREATEST_SHIFT).any():
+        return f"its right shifts are not all in 1..{GREATEST_SHIFT}"
+    if (accumulator_reach(rows).magnitude >= 1 << 30).any():
+        return "an accumulator may reach 2**30"
+    if _folds(rows, _filled(columns)) is None:
+        return "a packed half may reach 2**23 within eight inputs"
+    return None
+
+
+def pack_fully_connected(rows: Layer, columns: Sequence[int]) -> PackedFullyConnected:
+    """Streams for x in the order of ``columns``: eight biases, then per pair of inputs four packed words.
+
+    Outputs in canonical order, filled with silent ones to a multiple of eight; columns to one of eight. The packed
+    sums are folded as often as every second output needs to stay under 2**23 between folds, over all inputs.
+    """
+    assert refuses_fully_connected(rows, columns) is None, "the caller asks refuses_fully_connected first"
+    filled = _filled(columns)
+    n = len(rows.bias)
+    channels = np.array([*range(n), *(NOTHING,) * (-n % 8)], np.int64)
+    first, second = channels[::2], channels[1::2]
+    folded = folded_bias(rows, 128)
+    start = biases(folded, np.zeros_like(folded), first, second).reshape(-1, 8)
+    pairs = tuple((filled[k], filled[k + 1]) for k in range(0, len(filled), 2))
+    matrix = weight_words(rows.weights, first, second, pairs, unpacked=False)
+    matrix = matrix.reshape(len(start), 4, -1).transpose(0, 2, 1).reshape(len(start), -1)
+    shift = np.where(rows.multiplier == 0, 1, -rows.shift)
+    addend = (np.int64(1) << (shift - 1)) + (rows.output_zero_point << shift)
+    folds = _folds(rows, filled)
+    assert folds is not None
+    return PackedFullyConnected(
+        filled,
+        folds,
+        n,
+        Stream(np.concatenate([start, matrix], axis=1).astype("<u4").tobytes(), len(channels)),
+        tuple(rows.multiplier.tolist()),
+        tuple(addend.tolist()),
+        tuple(shift.tolist()),
+    )
+
+
+def _filled(columns: Sequence[int]) -> tuple[int, ...]:
+    return (*(int(c) for c in columns), *(NOTHING,) * (-len(columns) % TURN))
+
+
+def _folds(rows: Layer, columns: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Numbers of columns after which to fold, as few as there can be; None where eight columns are too many."""
+    weights = np.concatenate([rows.weights, np.zeros_like(rows.weights[:, :1])], axis=1)[1::2][:, list(columns)]
+    ends = [np.append(end + 128, 0)[list(columns)] for end in (rows.inputs.low, rows.inputs.high)]
+    products = [(weights * end).reshape(len(weights), len(columns) // TURN, TURN) for end in ends]
+    low, high = np.minimum(*products).sum(axis=2), np.maximum(*products).sum(axis=2)
+    folds: list[int] = []
+    least = most = folded_bias(rows, 128)[1::2]
+    for block in range(low.shape[1]):
+        least, most = least + low[:, block], most + high[:, block]
+        if np.maximum(np.abs(least), np.abs(most)).max(initial=0) >= PACKED_LIMIT:
+            least, most = low[:, block], high[:, block]
+            if not block:
+                return None
+            folds.append(block * TURN)
+    return tuple(folds)

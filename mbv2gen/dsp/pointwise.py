@@ -1,0 +1,224 @@
+"""1x1 convolutions of the ``dsp`` family: two output channels times one to four pixels, rolled over the input channels.
+
+Packed weights. A halfword holds two weights, h = 256 * w1 + w0 (w0, w1 in -127..127). SMLAD on a word of two halfwords
+gives B = 256 * acc1 + acc0, SMLAD on its SXTB16 (the low bytes of h, sign-extended: w0) gives A = acc0, so
+B - A = 256 * acc1 modulo 2^32: exact where |acc1| < 2^23. One extension serves 16 multiplications.
+
+Unpacked weights: a word of bytes w0[k], w1[k], w0[k+1], w1[k+1]; SXTB16 gives w0's pair, SXTB16 ROR #8 w1's.
+
+The end of a weight list is a word of its own, 0x80 in the top byte and bit 23 clear: no weight word is below 0x8081
+(packed) or 0x8100 (unpacked) in its top half, as weights are at least -127. The loop needs no counter: the word after
+the last weights is loaded as the next weights anyway. Its low bytes carry shifts.
+
+Registers: r0 stream, r1 tile, r2-r5 and r6-r9 accumulators of the first and second channel (one a pixel), r10 r11
+weights, r12 lr pixels. Stack: 0 tile, 4 end of output, 8 output, 12 step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mbv2gen.dsp.assembly import Code, common_requantization, function, groups_loads
+from mbv2gen.dsp.shifts import PACKED_SHIFT, UNPACKED_SHIFT
+
+_FIRST = ("r2", "r3", "r4", "r5")
+_SECOND = ("r6", "r7", "r8", "r9")
+_TURN = 4  # pairs of input channels a turn of the loop
+_TILE_PAIR_BYTES = 16
+
+
+@dataclass(frozen=True)
+class Pointwise:
+    """One body. ``output``: lines (ReLU, uint8 words of four pixels), sums (ReLU, added to int32), nhwc (linear, int8).
+
+    ``own_shifts``: each channel shifts by its own amount from the end word (ReLU only; linear bodies always do).
+    ``head``: pairs of input channels in the peeled first turn: there are 4 n of them, or 4 n + 2 where head is 2.
+    """
+
+    output: str
+    pixels: int
+    packed: bool = True
+    own_shifts: bool = False
+    head: int = _TURN
+
+    @property
+    def first(self) -> tuple[str, ...]:
+        return _FIRST[: self.pixels]
+
+    @property
+    def second(self) -> tuple[str, ...]:
+        return _SECOND[: self.pixels]
+
+
+def pointwise(name: str, core: str, body: Pointwise) -> str:
+    """The function ``void name(stream, tile, out, step, end)``."""
+    code = [
+        "ldr r12, [sp]",
+        "push {r4-r11, lr}",
+        "sub sp, #16",
+        "strd r1, r12, [sp]",
+        "strd r2, r3, [sp, #8]",
+        "1:",
+        *_accumulation(core, body),
+        *(_linear_epilogue(body) if body.output == "nhwc" else _relu_epilogue(body)),
+        "ldrd r1, r12, [sp]",
+        "str r10, [sp, #8]",
+        "cmp r10, r12",
+        "bne 1b",
+        "add sp, #16",
+        "pop {r4-r11, pc}",
+    ]
+    kind = {"lines": "ReLU to lines", "sums": "ReLU to pool sums", "nhwc": "linear to NHWC"}[body.output]
+    weights = "two weights a halfword" if body.packed else "a weight a byte"
+    return function(name, f"1x1 convolution, {kind}: 2 channels x {body.pixels} pixels a turn, {weights}.", code)
+
+
+def _accumulation(core: str, body: Pointwise) -> Code:
+    """All input channels of a channel pair. The first turn starts the accumulators from the bias, which waits in the
+    last accumulator of each channel because that one is written last."""
+    code = [f"ldrd {body.first[-1]}, {body.second[-1]}, [r0], #8", "ldr r10, [r0], #4"]
+    for k in range(body.head):
+        code += _pair(core, body, odd=k % 2 == 1, start=k == 0)
+    code += ["cmn r10, #0x7f800000", "blt 3f", "2:"]
+    for k in range(_TURN):
+        code += _pair(core, body, odd=k % 2 == 1, start=False)
+    return [*code, "cmn r10, #0x7f800000", "bge 2b", "3:"]
+
+
+def _pair(core: str, body: Pointwise, odd: bool, start: bool) -> Code:
+    """Two input channels: 4 MACs a pixel. Packed: the raw word and its extension change registers from pair to pair, so
+    that the next word can be loaded as soon as the extension has been used."""
+    if body.packed:
+        raw, low = ("r11", "r10") if odd else ("r10", "r11")
+        following, second_weights = low, raw
+        extend = [f"sxtb16 {low}, {raw}"]
+    else:
+        low, following, second_weights = "r11", "r10", "r10"
+        extend = ["sxtb16 r11, r10", "sxtb16 r10, r10, ror #8"]
+
+    def first(pixel: int, register: str) -> str:
+        a = body.first[pixel]
+        return f"smlad {a}, {register}, {low}, {body.first[-1] if start else a}"
+
+    def second(pixel: int, register: str) -> str:
+        b = body.second[pixel]
+        return f"smlad {b}, {register}, {second_weights}, {body.second[-1] if start else b}"
+
+    code: Code = []
+    done = 0
+    for load, registers in _pixel_loads(body.pixels):
+        block = _Block(
+            load=load,
+            extend=() if done else tuple(extend),
+            first=tuple(first(done + k, register) for k, register in enumerate(registers)),
+            second=tuple(second(done + k, register) for k, register in enumerate(registers)),
+            load_next=(f"ldr {following}, [r0], #4",) if done + len(registers) == body.pixels else (),
+        )
+        done += len(registers)
+        code += _scheduled(core, body.packed, block)
+    return code
+
+
+def _pixel_loads(pixels: int) -> list[tuple[str, tuple[str, ...]]]:
+    """The tile's words of one pair of input channels: [4 pixels][2] int16, one word a pixel."""
+    if pixels == 1:
+        return [(f"ldr r12, [r1], #{_TILE_PAIR_BYTES}", ("r12",))]
+    if pixels == 2:
+        return [(f"ldrd r12, lr, [r1], #{_TILE_PAIR_BYTES}", ("r12", "lr"))]
+    two = ("ldrd r12, lr, [r1], #8", ("r12", "lr"))
+    return [two, two] if pixels == 4 else [two, ("ldr r12, [r1], #8", ("r12",))]
+
+
+@dataclass(frozen=True)
+class _Block:
+    """One load of pixels and its MACs, in the order they may stand: ``extend`` and ``load_next`` may be empty."""
+
+    load: str
+    extend: tuple[str, ...]
+    first: tuple[str, ...]
+    second: tuple[str, ...]
+    load_next: tuple[str, ...]
+
+
+def _scheduled(core: str, packed: bool, block: _Block) -> Code:
+    """The next weights go to a register that the first channel's MACs (packed) or the second's (unpacked) read: they
+    come before it."""
+    if groups_loads(core):
+        return [block.load, *block.extend, *block.first, *block.second, *block.load_next]
+    if not block.load_next:
+        pairs = zip(block.second, block.first, strict=True)  # packed, the second channel's need no extension
+        return [block.load, *block.extend, *(mac for pair in pairs for mac in pair)]
+    before, after = (block.first, block.second) if packed else (block.second, block.first)
+    return [block.load, *block.extend, *before, *block.load_next, *after]
+
+
+def _relu_epilogue(body: Pointwise) -> Code:
+    """y -> uint8. Packed: y = 256 * acc here; unpacked: the tile is scaled by 128. Parameters: M0, C0, M1, C1.
+
+    Common shift: USAT8(SMMLA(y, M', C) >> 11), unpacked >> 9. Own shifts: USAT8(SMMLA(y, M, C) >> s), s = rs + 7,
+    unpacked rs + 6, C = 2^(s-1) + 2^(s-1-rs): the double rounding of TFLite as one floor, exact for every y.
+    """
+    code: Code = []
+    if body.packed:
+        code += [f"sub {b}, {b}, {a}" for a, b in zip(body.first, body.second, strict=True)]
+        code += [f"lsl {a}, {a}, #8" for a in body.first]
+    if body.own_shifts:
+        code.append("mov r1, r10")
+    code.append("ldm r0!, {r10, r11, r12, lr}")
+    if body.own_shifts:
+        for y in body.first:
+            code += [f"smmla {y}, {y}, r10, r11", f"asr {y}, {y}, r1", f"usat {y}, #8, {y}"]
+        code.append("lsr r1, r1, #8")
+        for y in body.second:
+            code += [f"smmla {y}, {y}, r12, lr", f"asr {y}, {y}, r1", f"usat {y}, #8, {y}"]
+    else:
+        shift = PACKED_SHIFT if body.packed else UNPACKED_SHIFT
+        code += common_requantization(body.first, "r10", "r11", shift)
+        code += common_requantization(body.second, "r12", "lr", shift)
+    return code + (_store_lines(body) if body.output == "lines" else _store_sums(body))
+
+
+def _store_lines(body: Pointwise) -> Code:
+    """A word a channel: bytes p0 p2 p1 p3; pixels the body has not are 0, which is the padding."""
+    code = ["ldrd r10, r11, [sp, #8]"]
+    for p in (body.first, body.second):
+        if body.pixels > 1:
+            code.append(f"orr {p[0]}, {p[0]}, {p[1]}, lsl #16")
+        if body.pixels == 4:
+            code.append(f"orr {p[2]}, {p[2]}, {p[3]}, lsl #16")
+        if body.pixels > 2:
+            code.append(f"orr {p[0]}, {p[0]}, {p[2]}, lsl #8")
+    return [*code, "str r2, [r10]", "str r6, [r10, r11]", "add r10, r10, r11, lsl #1"]
+
+
+def _store_sums(body: Pointwise) -> Code:
+    """Adds the pixels to one int32 a channel."""
+    code = ["ldr r10, [sp, #8]"]
+    for p in (body.first, body.second):
+        code += [f"add {p[0]}, {p[0]}, {q}" for q in p[1:]]
+    return [*code, "ldrd r11, r12, [r10]", "add r11, r11, r2", "add r12, r12, r6", "strd r11, r12, [r10], #8"]
+
+
+def _linear_epilogue(body: Pointwise) -> Code:
+    """acc -> int8, exact for any zero point: t = C + (acc < 0 ? -1 : 0), SSAT8(SMMLAR(2 * acc, M, t) >> rs),
+    C = (1 << (rs - 1)) + (zero_point << rs). Parameters: M0, C0, M1, C1; the end word's low bytes are rs0, rs1.
+
+    Single bytes are stored: as many instructions as packing two of them and storing halfwords, and no alignment needed.
+    """
+    code: Code = []
+    if body.packed:
+        code += [f"sub {b}, {b}, {a}" for a, b in zip(body.first, body.second, strict=True)]
+    for half in (body.first, body.second):
+        code += ["ldrd r11, r12, [r0], #8"] + (["lsr r10, r10, #8"] if half == body.second else [])
+        double = "asr {0}, {0}, #7" if half == body.second and body.packed else "lsl {0}, {0}, #1"
+        for y in half:
+            code += [f"add lr, r12, {y}, asr #31", double.format(y), f"smmlar {y}, {y}, r11, lr"]
+            code += [f"asr {y}, {y}, r10", f"ssat {y}, #8, {y}"]
+    code.append("ldrd r10, r11, [sp, #8]")
+    if body.pixels == 4:
+        code.append("add r12, r11, r11, lsl #1")
+    places = ("", ", r11", ", r11, lsl #1", ", r12")
+    for half in (body.first, body.second):
+        code += [f"strb {half[p]}, [r10{places[p]}]" for p in range(1, body.pixels)]
+        code.append(f"strb {half[0]}, [r10], #1")
+    return code

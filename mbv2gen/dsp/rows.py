@@ -1,0 +1,134 @@
+"""What a unit of a dsp kernel reads and makes, for the program interpreter: rows in the kernels' layouts and orders,
+values from the canonical network (that the streams say the same is dsp_check's to prove)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mbv2gen import int8_reference
+from mbv2gen.arithmetic import multiply_by_quantized_multiplier
+from mbv2gen.planning.layouts import CodedRows, Order, Planes, PlaneTiles, UInt8Lines
+from mbv2gen.program import Call
+from mbv2gen.quantized_network import QConv2D, QDepthwiseConv2D, QMean, QuantizedNetwork
+
+Rows = dict[tuple[int, int], NDArray[np.int8]]
+
+
+def dsp_rows_read(call: Call, unit: int) -> list[tuple[int, int | None]]:
+    """(input, row) pairs that a unit reads; row None is padding that stands nowhere."""
+    top = call.output.layout.pad_top if isinstance(call.output.layout, UInt8Lines) else 0
+    row = unit - top
+    if call.body == "fully_connected_s8_dsp":
+        return [(0, r) for r in range(call.inputs[0].layout.rows(call.input_shape))]
+    if call.body in ("conv_1x1_sums_s8_dsp", "mean_sums_s8_dsp"):
+        return [(0, unit)]
+    if call.body == "conv_1x1_planes_s8_dsp":
+        return [(0, r) for r in range(call.input_shape[0])]
+    if call.body == "depthwise_conv_planes_s8_dsp":
+        return [(0, 0)]
+    if isinstance(call.inputs[0].layout, PlaneTiles):
+        return [(0, unit)]
+    if not 0 <= row < call.output_shape[0]:
+        return []
+    if call.body == "depthwise_conv_s8_dsp":
+        fields = dict(call.work.fields)
+        stride = fields["stride_h"]
+        assert isinstance(stride, int)
+        return [(0, row * stride + k) for k in range(3)]
+    if call.body == "conv_stem_s8_dsp":
+        pad = dict(call.work.fields)["pad_top"]
+        assert isinstance(pad, int)
+        rows = range(2 * row - pad, 2 * row - pad + 3)
+        return [(0, r if 0 <= r < call.input_shape[0] else None) for r in rows]
+    return [(0, row)]
+
+
+def dsp_row(
+    call: Call, unit: int, rows: Rows, network: QuantizedNetwork, orders: dict[str, Order | None]
+) -> NDArray[np.int8]:
+    """int8 [row_bytes] of the row that the unit makes (of sums: what it adds)."""
+    source, layout = call.inputs[0].layout, call.output.layout
+    order = orders.get(call.inputs[0].tensor)
+    if isinstance(layout, Planes | PlaneTiles) or isinstance(source, Planes | PlaneTiles):
+        return _band(call, unit, rows, network, order)
+    assert isinstance(source, CodedRows)
+    assert isinstance(layout, CodedRows)
+    if call.body == "mean_sums_s8_dsp":
+        return _mean(call, rows[0, unit].view(np.int32), network)
+    if call.body == "fully_connected_s8_dsp":
+        plane = np.stack([source.decode(rows[key], call.input_shape, order) for key in sorted(rows)])
+        result = int8_reference.evaluate_operator(network, network.operators[call.layer], [plane[np.newaxis]])
+        return layout.encode(result[0, 0], call.output_shape)
+    if call.body == "conv_1x1_sums_s8_dsp":
+        pixels = source.decode(rows[0, unit], call.input_shape, order)
+        plane = pixels[np.newaxis, np.newaxis]
+        made = int8_reference.evaluate_operator(network, network.operators[call.layer], [plane])
+        return layout.encode(made[0, 0], call.output_shape, call.work.order)
+    top = layout.pad_top if isinstance(layout, UInt8Lines) else 0
+    row = unit - top
+    if not 0 <= row < call.output_shape[0]:
+        return np.zeros(layout.row_bytes(call.output_shape), np.int8)
+    operator = network.operators[call.layer]
+    assert isinstance(operator, QConv2D | QDepthwiseConv2D)
+    h, w, c = call.input_shape
+    zero_point = network.tensor(operator.inputs[0]).zero_point
+    first = source.pad_top if isinstance(source, UInt8Lines) else 0
+    plane = np.full((h, w, c), zero_point, np.int8)
+    for (_, at), data in rows.items():
+        if 0 <= at - first < h:
+            plane[at - first] = source.decode(data, call.input_shape, order)
+    window = operator.window
+    low = row * window.stride_h - window.pad_top  # only the rows that were read may matter
+    inside = slice(max(0, low), min(h, low + window.kernel_h))
+    strip = np.full((window.kernel_h, w, c), zero_point, np.int8)
+    strip[inside.start - low : inside.stop - low] = plane[inside]
+    one_row = replace(operator, window=replace(window, pad_top=0, pad_bottom=0))
+    result = int8_reference.evaluate_operator(network, one_row, [strip[np.newaxis]])[0, 0]
+    return layout.encode(result, call.output_shape, call.work.order)
+
+
+def _band(call: Call, unit: int, rows: Rows, network: QuantizedNetwork, order: Order | None) -> NDArray[np.int8]:
+    """What a unit of a kernel on planes makes: a plane, two rows of tiles, or rows NHWC."""
+    operator = network.operators[call.layer]
+    source, layout = call.inputs[0].layout, call.output.layout
+    if isinstance(source, PlaneTiles):
+        band = source.decode_band(rows[0, unit], call.input_shape, order)
+        flat: NDArray[np.int8] = int8_reference.evaluate_operator(network, operator, [band[np.newaxis]])[0].reshape(-1)
+        return flat
+    if isinstance(source, Planes):
+        plane = source.decode_band(rows[0, 0], call.input_shape, order)
+    else:
+        plane = np.stack([rows[key].reshape(call.input_shape[1:]) for key in sorted(rows)])
+    made = int8_reference.evaluate_operator(network, operator, [plane[np.newaxis]])[0]
+    assert isinstance(layout, Planes | PlaneTiles)
+    count = layout.band(call.output_shape)
+    return layout.encode_band(made[unit * count : (unit + 1) * count], call.output_shape, call.work.order)
+
+
+def made_rows(call: Call, unit: int, data: NDArray[np.int8]) -> list[tuple[int, NDArray[np.int8]]]:
+    """(row, int8 [w][c]) of the tensor's rows that a unit has made; ``data`` are the bytes it has written."""
+    layout, shape = call.output.layout, call.output_shape
+    if isinstance(layout, Planes | PlaneTiles):
+        band = layout.decode_band(data, shape, call.work.order)
+        return [(unit * layout.band(shape) + i, row) for i, row in enumerate(band)]
+    rows = []
+    for i, part in enumerate(data.reshape(call.band, -1)):
+        row = layout.canonical_row(0 if call.reduces else unit * call.band + i, shape)
+        if row is not None:
+            rows.append((row, layout.decode(part, shape, call.work.order)))
+    return rows
+
+
+def _mean(call: Call, sums: NDArray[np.int32], network: QuantizedNetwork) -> NDArray[np.int8]:
+    """The mean of sums of int8 + 128, in their order: TFLite's arithmetic on a plane of one pixel holding the sum."""
+    operator = network.operators[call.layer]
+    assert isinstance(operator, QMean)
+    h, w, _ = call.input_shape
+    centred = sums.astype(np.int64) - (network.tensor(operator.inputs[0]).zero_point + 128) * h * w
+    scaled = multiply_by_quantized_multiplier(centred, operator.multiplier, operator.shift)
+    zero_point = network.tensor(operator.outputs[0]).zero_point
+    mean: NDArray[np.int8] = (scaled + zero_point).clip(-128, 127).astype(np.int8)
+    return mean

@@ -1,0 +1,1 @@
+"""Hardware: boards, compilers and emulators; programs built of generated C, run, and read back."""

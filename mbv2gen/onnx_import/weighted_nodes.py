@@ -1,0 +1,136 @@
+"""Conv, MatMul, Gemm and BatchNormalization as draft operators."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mbv2gen.graph import Node
+from mbv2gen.network import Conv2D, DepthwiseConv2D, FloatArray, FullyConnected, Window, frozen
+from mbv2gen.onnx_import.layout import NCHW, axes_of, same, sizes_of
+from mbv2gen.onnx_import.translation import (
+    Translation,
+    View,
+    computed_view,
+    constant_at,
+    emit,
+    emit_affine,
+    fresh_tensor,
+    output_shape,
+    per_channel,
+    refuse,
+    require_axes,
+    required_constant,
+)
+from mbv2gen.onnx_import.windows import window_of
+
+
+def conv(t: Translation, node: Node) -> View:
+    """Conv with group 1 (convolution, pointwise) or group = c_in = c_out (depthwise), on an NCHW value."""
+    view = computed_view(t, node)
+    h, w, c_in = t.shapes[view.tensor]
+    weights = required_constant(t, node, 1, "the weights")
+    if weights.ndim != 4 or len(view.layout) != 4:
+        refuse(t, node, f"Conv: only two-dimensional ones are supported, the weights have shape {weights.shape}")
+    if not same(view.layout, NCHW, (h, w, c_in)):
+        refuse(t, node, "Conv: its input does not have the axes (batch, channels, height, width)")
+    c_out, group = weights.shape[0], int(node.attributes.get("group", 1))
+    if weights.shape[1] * group != c_in:
+        refuse(t, node, f"Conv: weights of shape {weights.shape} with group {group} do not fit {c_in} input channels")
+    if group != 1 and not group == c_in == c_out:
+        kind = "a depth multiplier" if group == c_in else "grouped convolution"
+        refuse(t, node, f"Conv: {kind} (group {group}, {c_in} -> {c_out} channels) is not supported")
+    bias = required_constant(t, node, 2, "the bias") if len(node.inputs) > 2 and node.inputs[2] else np.zeros(c_out)
+    if bias.shape != (c_out,):
+        refuse(t, node, f"Conv: bias of shape {bias.shape} does not fit {c_out} output channels")
+    window = window_of(t, node, weights.shape[2:], (h, w))
+    names = (node.name, (view.tensor,), (node.outputs[0],))
+    operator = (
+        Conv2D(*names, _float(weights.transpose(0, 2, 3, 1)), _float(bias), window)
+        if group == 1
+        else DepthwiseConv2D(*names, _float(weights[:, 0].transpose(1, 2, 0)), _float(bias), window)
+    )
+    shape = (*window.output_size(h, w), c_out)
+    if (shape[2], *shape[:2]) != output_shape(t, node)[1:]:
+        refuse(t, node, f"Conv: output of shape {output_shape(t, node)} does not follow from its attributes")
+    return View(emit(t, operator, shape), NCHW)
+
+
+def matmul(t: Translation, node: Node) -> View:
+    """MatMul of a computed value and a constant matrix [k][n]."""
+    if constant_at(t, node, 0) is not None:
+        refuse(t, node, "MatMul: the constant matrix must be the second operand")
+    weights = required_constant(t, node, 1, "the second operand")
+    while weights.ndim > 2 and weights.shape[0] == 1 and len(output_shape(t, node)) >= weights.ndim:
+        weights = weights[0]
+    if weights.ndim != 2:
+        refuse(t, node, f"MatMul: weights of shape {weights.shape} are not a matrix")
+    return _dense(t, node, computed_view(t, node), weights.astype(np.float64), node.outputs[0])
+
+
+def gemm(t: Translation, node: Node) -> View:
+    """Gemm: alpha * A' * B' + beta * C with constant B and C."""
+    view = computed_view(t, node)
+    if node.attributes.get("transA", 0):
+        view = replace(view, layout=view.layout[::-1])
+    weights = required_constant(t, node, 1, "the weights").astype(np.float64) * node.attributes.get("alpha", 1.0)
+    if node.attributes.get("transB", 0):
+        weights = weights.T
+    if len(node.inputs) < 3 or not node.inputs[2]:
+        return _dense(t, node, view, weights, node.outputs[0])
+    bias = required_constant(t, node, 2, "the bias")
+    product = _dense(t, node, view, weights, fresh_tensor(t, f"{node.outputs[0]}_product"))
+    vector = per_channel(t, node, bias, product) * node.attributes.get("beta", 1.0)
+    return emit_affine(t, node, product, (np.ones_like(vector), vector), node.outputs[0])
+
+
+def batch_normalization(t: Translation, node: Node) -> View:
+    """y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, over axis 1, in float64."""
+    if node.attributes.get("training_mode", 0) or any(node.outputs[1:]):
+        refuse(t, node, "BatchNormalization in training mode is not supported: export the model in evaluation mode")
+    view = computed_view(t, node)
+    require_axes(t, node, view, (1,), "c")
+    channels = t.shapes[view.tensor][2]
+    names = ("scale", "bias", "mean", "variance")
+    arrays = [required_constant(t, node, i + 1, name).astype(np.float64) for i, name in enumerate(names)]
+    if any(array.shape != (channels,) for array in arrays):
+        refuse(t, node, f"BatchNormalization: its parameters do not fit {channels} channels")
+    gamma, beta, mean, variance = arrays
+    deviation = variance + node.attributes.get("epsilon", 1e-5)
+    if (deviation <= 0).any():
+        refuse(t, node, "BatchNormalization: a variance is not positive: train or export the model again")
+    scale = gamma / np.sqrt(deviation)
+    return emit_affine(t, node, view, (scale, beta - mean * scale), node.outputs[0])
+
+
+def _dense(t: Translation, node: Node, view: View, weights: NDArray[np.float64], output: str) -> View:
+    """x [..., k] * weights [k][n]: a dense layer over a whole tensor, or a pointwise convolution over the channels."""
+    shape = t.shapes[view.tensor]
+    k, n = weights.shape
+    last = axes_of(view.layout, shape, (len(view.layout) - 1,))
+    others = axes_of(view.layout, shape, range(len(view.layout) - 1))
+    sizes = sizes_of(shape)
+    if np.prod([sizes[axis] for axis in last]) != k:
+        refuse(t, node, f"{node.op}: weights of shape {weights.shape} do not fit its input")
+    names = (node.name, (view.tensor,), (output,))
+    if not others:
+        by_axis = weights.reshape(*(sizes[axis] for axis in last), n)
+        order = [last.index(axis) for axis in "hwc" if axis in last]
+        rows = by_axis.transpose(*order, len(last)).reshape(k, n)
+        result = emit(t, FullyConnected(*names, _float(rows.T), _float(np.zeros(n))), (1, 1, n))
+        return View(result, (*[()] * (len(view.layout) - 1), ("c",)))
+    if "c" in others or "h" in last or "w" in last:
+        refuse(t, node, f"{node.op}: multiplies neither the channels of each pixel nor the whole of its input")
+    pointwise = Conv2D(*names, _float(weights.T[:, None, None, :]), _float(np.zeros(n)), Window())
+    return View(emit(t, pointwise, (*shape[:2], n)), (*(_plane(axes) for axes in view.layout[:-1]), ("c",)))
+
+
+def _plane(axes: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(axis for axis in axes if axis != "c")
+
+
+def _float(array: NDArray[np.generic]) -> FloatArray:
+    result: FloatArray = frozen(array, np.float32)  # type: ignore[assignment]
+    return result

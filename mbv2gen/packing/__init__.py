@@ -1,0 +1,1 @@
+"""Packing: weights and parameters as tables that kernels read, and the check that decodes them again."""

@@ -1,0 +1,1 @@
+"""Pixels: pictures and arrays as the user has them, and how they become the network's input."""

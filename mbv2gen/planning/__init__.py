@@ -1,0 +1,1 @@
+"""Planning: what kernels promise, how rows live, and where everything stands in the arena."""

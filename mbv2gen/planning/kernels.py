@@ -1,0 +1,167 @@
+"""Kernels: what each body of C promises. A contract is frozen data; the planner chooses by these tables alone.
+
+A kernel works in units. Unit u reads the rows [u * stride - pad, u * stride - pad + span) of an input, as far as they
+exist, and writes row u of its output; a reducing kernel (mean) writes its only row with its last unit. Rows are those
+of the layout, which may hold padding above and below the tensor's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mbv2gen.dsp.ranges import Ranges
+from mbv2gen.network import Shape
+from mbv2gen.planning.layouts import Layout, PlanarLines, Planes, PlaneTiles, RowNHWC, Sums, Tile16, UInt8Lines, Vector
+from mbv2gen.quantized_network import (
+    QConv2D,
+    QDepthwiseConv2D,
+    QFullyConnected,
+    QOperator,
+    QuantizedNetwork,
+)
+
+
+@dataclass(frozen=True)
+class Access:
+    """The rows a unit reads: [u * stride - pad, u * stride - pad + span) of a tensor of ``height`` rows."""
+
+    tensor: str
+    height: int
+    span: int
+    stride: int
+    pad: int
+
+    def wanted(self, unit: int) -> int:
+        """Rows that must have been made before the unit can run."""
+        return min(self.height, max(0, unit * self.stride - self.pad + self.span))
+
+    def oldest(self, unit: int) -> int:
+        """The first row the unit reads."""
+        return min(self.height, max(0, unit * self.stride - self.pad))
+
+
+@dataclass(frozen=True)
+class Contract:
+    """A kernel body: the C function, what it reads and writes, where it applies, what it costs.
+
+    ``reads`` and ``writes`` are kinds of layout; ``scratch_bytes`` is memory a unit needs for itself, ``keeps_scratch``
+    that it must survive from unit to unit; ``reduces``: the output's only row is complete with the last unit, and with
+    ``accumulates`` it grows there from the first on; ``in_place``: the output row may lie exactly on the row of input
+    0. ``whole_input``: every unit reads all rows; ``wide``: it trades memory for instructions, so that the planner
+    takes it only where the arena does not grow. ``instructions`` is an estimate for a whole
+    operator, good enough to choose by.
+    """
+
+    body: str
+    operator_kind: str
+    reads: type[Layout]
+    writes: type[Layout]
+    instructions: Callable[[QOperator, QuantizedNetwork], float]
+    applies: Callable[[QOperator, QuantizedNetwork, Ranges], bool] = lambda operator, network, known: True
+    scratch_bytes: Callable[[QOperator, QuantizedNetwork], int] = lambda operator, network: 0
+    keeps_scratch: bool = False
+    reduces: bool = False
+    accumulates: bool = False
+    in_place: bool = False
+    whole_input: bool = False
+    wide: bool = False
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A contract applied to one operator, its layouts made concrete."""
+
+    operator: str
+    contract: Contract
+    input_layout: Layout
+    output_layout: Layout
+    instructions: float
+
+
+def macs(operator: QOperator, network: QuantizedNetwork) -> int:
+    """Multiply-accumulates of a quantized operator."""
+    h, w, _ = network.shape(operator.outputs[0])
+    if isinstance(operator, QConv2D | QDepthwiseConv2D | QFullyConnected):
+        return h * w * int(operator.weights.size)
+    return 0
+
+
+def accesses(candidate: Candidate, operator: QOperator, network: QuantizedNetwork) -> tuple[Access, ...]:
+    """The rows of each input that the units of an operator read."""
+    rows = [candidate.input_layout.rows(network.shape(name)) for name in operator.inputs]
+    if candidate.contract.whole_input:
+        return (Access(operator.inputs[0], rows[0], rows[0], 0, 0),)
+    if isinstance(candidate.input_layout, PlaneTiles):
+        return (Access(operator.inputs[0], rows[0], 1, 1, 0),)
+    if isinstance(operator, QConv2D | QDepthwiseConv2D):
+        w = operator.window
+        stored = isinstance(candidate.input_layout, PlanarLines | UInt8Lines)
+        made = candidate.output_layout.pad_top if isinstance(candidate.output_layout, PlanarLines | UInt8Lines) else 0
+        pad = 0 if stored else w.pad_top
+        return (Access(operator.inputs[0], rows[0], w.kernel_h, w.stride_h, pad + made * w.stride_h),)
+    return tuple(Access(name, h, 1, 1, 0) for name, h in zip(operator.inputs, rows, strict=True))
+
+
+def units(candidate: Candidate, operator: QOperator, network: QuantizedNetwork) -> int:
+    """How many units an operator runs in: its output's rows, or its input's where it reduces them."""
+    if candidate.contract.reduces:
+        return candidate.input_layout.rows(network.shape(operator.inputs[0]))
+    return candidate.output_layout.rows(network.shape(operator.outputs[0])) // band(candidate, operator, network)
+
+
+def band(candidate: Candidate, operator: QOperator, network: QuantizedNetwork) -> int:
+    """How many rows of its output a unit makes."""
+    layout, output = candidate.input_layout, candidate.output_layout
+    if isinstance(layout, PlaneTiles) and isinstance(output, RowNHWC):
+        return layout.band(network.shape(operator.inputs[0]))
+    return 1
+
+
+def wanted_layout(kind: type[Layout], operator: QOperator, shape: Shape) -> Layout:
+    """The concrete layout in which an operator wants its input of ``shape``."""
+    if kind in (Tile16, Sums, Vector, Planes, PlaneTiles):
+        return kind()
+    if kind in (PlanarLines, UInt8Lines) and isinstance(operator, QDepthwiseConv2D):
+        w = operator.window
+        out_h, out_w = w.output_size(shape[0], shape[1])
+        rows, columns = (out_h - 1) * w.stride_h + w.kernel_h, (out_w - 1) * w.stride_w + w.kernel_w
+        below, right = max(0, rows - w.pad_top - shape[0]), max(0, columns - w.pad_left - shape[1])
+        return UInt8Lines(w.pad_top, below) if kind is UInt8Lines else PlanarLines(w.pad_top, w.pad_left, below, right)
+    return RowNHWC()
+
+
+def per_mac(cost: float, per_output: float) -> Callable[[QOperator, QuantizedNetwork], float]:
+    def instructions(operator: QOperator, network: QuantizedNetwork) -> float:
+        h, w, c = network.shape(operator.outputs[0])
+        return cost * macs(operator, network) + per_output * h * w * c
+
+    return instructions
+
+
+def per_input(cost: float) -> Callable[[QOperator, QuantizedNetwork], float]:
+    def instructions(operator: QOperator, network: QuantizedNetwork) -> float:
+        h, w, c = network.shape(operator.inputs[0])
+        return cost * h * w * c
+
+    return instructions
+
+
+def _sums_bytes(operator: QOperator, network: QuantizedNetwork) -> int:
+    return 4 * network.shape(operator.inputs[0])[2]
+
+
+# The plain family: portable C. Costs are rounded from counts on an emulated Cortex-M7 (docs/kernels.md).
+PLAIN: tuple[Contract, ...] = (
+    Contract("conv_s8", "conv", RowNHWC, RowNHWC, per_mac(5.0, 40)),
+    Contract("conv_1x1_s8", "pointwise", RowNHWC, RowNHWC, per_mac(2.6, 40)),
+    Contract("conv_1x1_lines_s8", "pointwise", RowNHWC, PlanarLines, per_mac(2.6, 40)),
+    Contract("depthwise_conv_s8", "depthwise", RowNHWC, RowNHWC, per_mac(8.0, 40)),
+    Contract("depthwise_conv_lines_s8", "depthwise", PlanarLines, RowNHWC, per_mac(4.5, 40)),
+    Contract("fully_connected_s8", "fully_connected", RowNHWC, RowNHWC, per_mac(2.6, 40), whole_input=True),
+    Contract("add_s8", "add", RowNHWC, RowNHWC, per_input(60), in_place=True),
+    Contract(
+        "mean_s8", "mean", RowNHWC, RowNHWC, per_input(6), scratch_bytes=_sums_bytes, keeps_scratch=True, reduces=True
+    ),
+    Contract("activation_s8", "activation", RowNHWC, RowNHWC, per_input(8), in_place=True),
+)

@@ -1,0 +1,1 @@
+"""Quantization: from a float Network and pictures to the QuantizedNetwork, the proof of its bounds, its files."""
