@@ -171,33 +171,32 @@ def _greedy(
     start: Mapping[int, int],
 ) -> dict[int, int]:
     offsets = dict(start)
+    bottom = min(offsets.values(), default=0)
+    top = max((offset + items[i].size for i, offset in offsets.items()), default=0)
     for index in order:
         pairs = [(offsets[other], conflicts[other, index]) for other in offsets if (other, index) in conflicts]
-        offsets[index] = _best_offset(items[index].size, pairs, offsets, items, alignment)
+        offset = _best_offset(items[index].size, pairs, bottom, top, alignment) if offsets else 0
+        offsets[index] = offset
+        bottom, top = min(bottom, offset), max(top, offset + items[index].size)
     return offsets
 
 
-def _best_offset(
-    size: int,
-    pairs: list[tuple[int, _Distances]],
-    offsets: dict[int, int],
-    items: tuple[Item, ...],
-    alignment: int,
-) -> int:
-    """The offset outside all forbidden intervals that lengthens the arena least; of those the lowest."""
-    if not offsets:
-        return 0
-    bottom = min(offsets.values())
-    top = max(o + items[i].size for i, o in offsets.items())
-    forbidden = _merged(
-        np.concatenate([np.zeros(0, np.int64), *(o + d.low for o, d in pairs)]),
-        np.concatenate([np.zeros(0, np.int64), *(o + d.high for o, d in pairs)]),
-    )
-    above = -(-(forbidden.high + 1) // alignment) * alignment
-    below = (forbidden.low - 1) // alignment * alignment
-    choices = np.unique(np.concatenate([above, below, [bottom, _align_up(top - size, alignment) - alignment]]))
-    slot = np.searchsorted(forbidden.low, choices, "right") - 1
-    free = (slot < 0) | (choices > forbidden.high[slot]) if len(forbidden.low) else np.ones(len(choices), bool)
-    choices = choices[free]
+def _best_offset(size: int, pairs: list[tuple[int, _Distances]], bottom: int, top: int, alignment: int) -> int:
+    """The offset outside all forbidden intervals that lengthens the arena, now bottom..top, least; of those the
+    lowest."""
+    ends = np.array([bottom, _align_up(top - size, alignment) - alignment])
+    if not pairs:
+        return _least_growth(ends, size, bottom, top)
+    low = np.concatenate([offset + distances.low for offset, distances in pairs])
+    high = np.concatenate([offset + distances.high for offset, distances in pairs])
+    choices = np.concatenate([-(-(high + 1) // alignment) * alignment, (low - 1) // alignment * alignment, ends])
+    sort = np.argsort(low)
+    reach = np.maximum.accumulate(high[sort])
+    slot = np.searchsorted(low[sort], choices, "right")  # intervals that begin at or below a choice
+    free = (slot == 0) | (choices > reach[slot - 1])
+    return _least_growth(choices[free], size, bottom, top)
+
+
+def _least_growth(choices: Ints, size: int, bottom: int, top: int) -> int:
     growth = np.maximum(choices + size, top) - np.minimum(choices, bottom)
-    return int(choices[np.argmin(growth)])
+    return int(choices[growth == growth.min()].min())
