@@ -14,6 +14,7 @@ import tables
 from networks import DIGITS_NET, ROOT, Net, Seeded, load, trained_nets
 
 from mbv2gen import candidates, plan, program, program_interpreter, progress, targets
+from mbv2gen.dsp.ranges import ranges
 from mbv2gen.errors import Mbv2genError
 
 FAST, SMALL = "cortex-m7", "cortex-m0"
@@ -79,13 +80,14 @@ def plans(net: Net) -> tuple[Planned, ...]:
     made = []
     for target in (FAST, SMALL):
         started = time.process_time()
-        kernels = candidates.candidates(network, targets.find(target).family)
+        known = ranges(network)
+        kernels = candidates.candidates(network, targets.find(target).family, known)
         choosing = time.process_time() - started
         for feed in ("frame", "rows"):
             started = time.process_time()
             one = plan.affordable(network, kernels, feed=feed, keep_input=False)
             seconds = choosing + time.process_time() - started
-            program_interpreter.check_arena(program.program(network, one, target))
+            program_interpreter.check_arena(program.program(network, one, target, known))
             made.append(Planned(net, h * w * c, w * c, target, feed, one.arena_bytes, seconds))
     return tuple(made)
 

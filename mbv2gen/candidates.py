@@ -9,16 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from mbv2gen.dsp.ranges import ranges
+from mbv2gen.dsp.ranges import Ranges
 from mbv2gen.errors import Mbv2genError
 from mbv2gen.planning.kernels import Candidate, Contract, wanted_layout
 from mbv2gen.planning.layouts import Layout, RowNHWC
 from mbv2gen.quantized_network import QOperator, QuantizedNetwork
 
 
-def candidates(network: QuantizedNetwork, family: tuple[Contract, ...]) -> dict[str, tuple[Candidate, ...]]:
-    """Operator name -> its candidates. Raises Mbv2genError where no kernel of the family takes an operator."""
-    known = ranges(network)
+def candidates(
+    network: QuantizedNetwork, family: tuple[Contract, ...], known: Ranges
+) -> dict[str, tuple[Candidate, ...]]:
+    """Operator name -> its candidates; ``known`` is what the network's values can be.
+
+    Raises Mbv2genError where no kernel of the family takes an operator.
+    """
     wanted = _wanted_layouts(network, family)
     result = {}
     taking = {

@@ -20,6 +20,7 @@ from mbv2gen import (
     report,
     targets,
 )
+from mbv2gen.dsp.ranges import ranges
 from mbv2gen.network import Network
 from mbv2gen.onnx_import import lowering, onnx_file
 from mbv2gen.packing import check as packing_check
@@ -83,9 +84,10 @@ def compile_model(model: Path, options: Options, progress: Progress | None = Non
 def plan_program(quantized: QuantizedNetwork, options: Options) -> program.Program:
     """QuantizedNetwork -> Candidates -> Plan -> Program, checked."""
     target = targets.find(options.target)
-    options_of = candidates.candidates(quantized, target.family)
+    known = ranges(quantized)
+    options_of = candidates.candidates(quantized, target.family, known)
     planned = plan.affordable(quantized, options_of, feed=options.feed, keep_input=options.keep_input)
-    complete = program.program(quantized, planned, target.name)
+    complete = program.program(quantized, planned, target.name, known)
     program_interpreter.check_arena(complete)
     packing_check.check_packing(complete)
     return complete

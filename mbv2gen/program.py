@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mbv2gen.dsp.calls import DSP_BODIES, DspPacker
+from mbv2gen.dsp.ranges import Ranges
 from mbv2gen.packing.plain_calls import plain_work
 from mbv2gen.packing.tables import Table
 from mbv2gen.plan import Buffer, Plan
@@ -80,9 +81,10 @@ class Call:
 @dataclass(frozen=True)
 class Program:
     """What runs: ``segments`` are half-open ranges of layers; ``bodies`` the kernels
-    needed and ``inner_bodies`` what those call, sorted."""
+    needed and ``inner_bodies`` what those call, sorted. Packed streams are exact over the values ``known``."""
 
     network: QuantizedNetwork
+    known: Ranges
     target: str
     feed: str
     calls: tuple[Call, ...]
@@ -138,10 +140,10 @@ class Program:
         )
 
 
-def program(network: QuantizedNetwork, plan: Plan, target: str) -> Program:
+def program(network: QuantizedNetwork, plan: Plan, target: str, known: Ranges) -> Program:
     """Fill in the plan: every call with its literal arguments and packed tables."""
     block_of = {name: block.name for block in network.blocks for _, name in block.roles}
-    dsp = DspPacker(network) if any(c.contract.body in DSP_BODIES for c in plan.candidates) else None
+    dsp = DspPacker(network, known) if any(c.contract.body in DSP_BODIES for c in plan.candidates) else None
     calls = []
     segments = []
     for segment in plan.segments:
@@ -150,6 +152,7 @@ def program(network: QuantizedNetwork, plan: Plan, target: str) -> Program:
         calls += [_call(network, plan, segment.steps, step, block_of, dsp) for step in working]
     return Program(
         network,
+        known,
         target,
         plan.feed,
         tuple(calls),

@@ -67,7 +67,7 @@ def pairs_of(layer: dsp_ranges.Layer, rng: np.random.Generator):
 
 def packings(network, operator, ranges, rng) -> Iterator[tuple[object, object, object]]:
     """(packed, run(x), check()) for every form of body that takes ``operator``, each with choices drawn at random."""
-    layer = dsp_ranges.layer(network, operator, ranges)
+    layer = ranges.layer(operator)
     n, k = layer.weights.shape
     if isinstance(operator, QDepthwiseConv2D):
         if dsp_packing.refuses_depthwise(layer) is None:

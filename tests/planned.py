@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbv2gen import candidates, int8_reference, program_interpreter
+from mbv2gen.dsp.ranges import ranges
 from mbv2gen.plan import Plan, plan
 from mbv2gen.planning.kernels import PLAIN, Candidate
 from mbv2gen.program import Call, Program, program
@@ -23,12 +24,12 @@ MODES: dict[str, dict[str, Any]] = {
 
 
 def chosen(network: QuantizedNetwork) -> tuple[Candidate, ...]:
-    return candidates.choose(network, candidates.candidates(network, PLAIN))
+    return candidates.choose(network, candidates.candidates(network, PLAIN, ranges(network)))
 
 
 def planned(network: QuantizedNetwork, mode: str) -> tuple[Plan, Program]:
     made = plan(network, chosen(network), **MODES[mode])
-    return made, program(network, made, "host")
+    return made, program(network, made, "host", ranges(network))
 
 
 def rows_that_differ(complete: Program, x: NDArray[np.int8]) -> list[str]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from onnx_models import Builder, build, saved
 
 from mbv2gen import candidates, csources, output_folder, plan, program, report, targets
+from mbv2gen.dsp.ranges import ranges
 from mbv2gen.output_folder import OutputFolder
 from mbv2gen.program import Program
 from mbv2gen.quantization import quantized_network_file
@@ -53,8 +54,9 @@ def save_pixels(folder: Path, count: int = 6) -> Path:
 def planned(network: QuantizedNetwork, target: str, feed: str) -> Program:
     """A program for a quantized network, whatever it came from."""
     core = targets.find(target)
-    chosen = candidates.choose(network, candidates.candidates(network, core.family))
-    return program.program(network, plan.plan(network, chosen, feed=feed), core.name)
+    known = ranges(network)
+    chosen = candidates.choose(network, candidates.candidates(network, core.family, known))
+    return program.program(network, plan.plan(network, chosen, feed=feed), core.name, known)
 
 
 def write_network(

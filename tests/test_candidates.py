@@ -11,6 +11,7 @@ from network_builder import NONE, POINTWISE, RELU6, NetworkBuilder
 from random_networks import TORCH, random_network
 
 from mbv2gen.candidates import candidates, choose
+from mbv2gen.dsp.ranges import ranges
 from mbv2gen.errors import Mbv2genError
 from mbv2gen.planning.kernels import PLAIN, Candidate, Contract
 from mbv2gen.planning.layouts import RowNHWC
@@ -40,7 +41,7 @@ def priced(rng: np.random.Generator) -> tuple[Contract, ...]:
 def test_the_choice_costs_what_the_cheapest_of_all_legal_combinations_costs(seed: int) -> None:
     rng = np.random.default_rng(seed)
     network = random_network(rng, size=(5, 6), blocks=1 + seed % 2, max_channels=4)
-    options = candidates(network, priced(rng))
+    options = candidates(network, priced(rng), ranges(network))
     combinations = itertools.product(*(options[operator.name] for operator in network.operators))
     cheapest = min(sum(c.instructions for c in all_) for all_ in combinations if is_legal(network, all_))
     taken = choose(network, options)
@@ -53,7 +54,7 @@ def test_the_random_prices_lead_to_both_layouts_of_an_expanded_tensor() -> None:
     for seed in range(20):
         rng = np.random.default_rng(seed)
         network = random_network(rng, size=(5, 6), blocks=2, max_channels=4)
-        taken |= {c.contract.body for c in choose(network, candidates(network, priced(rng)))}
+        taken |= {c.contract.body for c in choose(network, candidates(network, priced(rng), ranges(network)))}
     assert {"depthwise_conv_s8", "depthwise_conv_lines_s8", "conv_1x1_s8", "conv_1x1_lines_s8"} <= taken
 
 
@@ -70,13 +71,13 @@ def separable(source_is_input: bool) -> QuantizedNetwork:
 
 def test_planar_lines_are_chosen_where_the_plain_costs_say_so() -> None:
     network = separable(source_is_input=False)
-    bodies = [c.contract.body for c in choose(network, candidates(network, PLAIN))]
+    bodies = [c.contract.body for c in choose(network, candidates(network, PLAIN, ranges(network)))]
     assert bodies == ["conv_1x1_lines_s8", "depthwise_conv_lines_s8", "conv_1x1_s8"]
 
 
 def test_a_depthwise_convolution_of_the_input_reads_canonical_rows() -> None:
     network = separable(source_is_input=True)
-    bodies = [c.contract.body for c in choose(network, candidates(network, PLAIN))]
+    bodies = [c.contract.body for c in choose(network, candidates(network, PLAIN, ranges(network)))]
     assert bodies == ["depthwise_conv_s8", "conv_1x1_s8"]
 
 
@@ -85,13 +86,14 @@ def without(*bodies: str) -> tuple[Contract, ...]:
 
 
 def test_an_operator_that_no_kernel_takes_is_an_error_that_names_it() -> None:
+    network, family = separable(source_is_input=False), without("depthwise_conv_s8", "depthwise_conv_lines_s8")
     with pytest.raises(Mbv2genError, match=r"^separable\.onnx: node 'depthwise': no kernel takes this depthwise$"):
-        candidates(separable(source_is_input=False), without("depthwise_conv_s8", "depthwise_conv_lines_s8"))
+        candidates(network, family, ranges(network))
 
 
 def test_a_layout_that_nobody_writes_is_an_error_that_names_the_reader() -> None:
     network = separable(source_is_input=True)  # the input is canonical, and the only kernel wants lines
-    options = candidates(network, without("depthwise_conv_s8"))
+    options = candidates(network, without("depthwise_conv_s8"), ranges(network))
     with pytest.raises(Mbv2genError, match=r"^separable\.onnx: node 'depthwise': no kernel reads its input's layout$"):
         choose(network, options)
 
@@ -103,6 +105,6 @@ def test_readers_that_want_different_layouts_of_one_tensor_are_an_error() -> Non
     b.add(x, b.conv(y, "project", 6, POINTWISE), "add")
     b.block("layers", "Layer", *(["layer"] * len(b.operators)))
     network = b.network("torn", "add")
-    options = candidates(network, without("depthwise_conv_s8"))
+    options = candidates(network, without("depthwise_conv_s8"), ranges(network))
     with pytest.raises(Mbv2genError, match=r"^torn\.onnx: node 'add': no kernel reads its input's layout$"):
         choose(network, options)

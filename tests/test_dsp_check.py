@@ -18,7 +18,7 @@ from mbv2gen.dsp import range_check as dsp_range_check
 from mbv2gen.dsp import ranges as dsp_ranges
 from mbv2gen.dsp import requantization as dsp_requantization
 from mbv2gen.dsp.proof import Canonical, LinearBody, ReluBody, linear_holds, relu_holds, wanted
-from mbv2gen.dsp.ranges import Ranges, Reach
+from mbv2gen.dsp.ranges import Reach
 from mbv2gen.dsp.requantization import solve_add
 from mbv2gen.dsp.tiles import expand_pairs
 from mbv2gen.errors import CheckFailed
@@ -67,7 +67,7 @@ def packed_and_check(kind: str, *, solver: bool = True):
     """(packed, check(packed)) of the only layer of ``one(kind)``."""
     network = one(kind.removesuffix("_unpacked"), k=12 if kind.endswith("unpacked") else 24)
     operator, ranges = network.operators[0], dsp_ranges.ranges(network)
-    layer = dsp_ranges.layer(network, operator, ranges)
+    layer = ranges.layer(operator)
     k = layer.weights.shape[1]
     if kind == "depthwise":
         p = dsp_packing.pack_depthwise(layer, range(24))
@@ -168,7 +168,7 @@ def test_a_missing_fold_is_noticed() -> None:
     b.fully_connected(b.input((1, 1, 600), -128), "y", 4, weights=np.full((4, 600), 127), bias=0, multiplier=1e-5)
     network = b.network("fc", "y")
     operator, ranges = network.operators[0], dsp_ranges.ranges(network)
-    p = dsp_fully_connected.pack_fully_connected(dsp_ranges.layer(network, operator, ranges), range(600))
+    p = dsp_fully_connected.pack_fully_connected(ranges.layer(operator), range(600))
     dsp_check.check_fully_connected(network, operator, ranges, p)
     assert len(p.folds) == 2
     with pytest.raises(CheckFailed, match="between folds"):
@@ -207,7 +207,7 @@ def test_a_stream_for_another_common_shift_than_the_bodies_is_noticed(
 def test_a_wrong_record_of_the_general_body_is_noticed() -> None:
     network = wide_network()
     operator, ranges = network.operators[0], dsp_ranges.ranges(network)
-    p = dsp_packing.pack_relu(dsp_ranges.layer(network, operator, ranges), expand_pairs(600))
+    p = dsp_packing.pack_relu(ranges.layer(operator), expand_pairs(600))
     assert len(p.general.positions) == 2
     dsp_check.check_relu(network, operator, ranges, p)
     data = np.frombuffer(p.general.data, np.uint8)
@@ -241,7 +241,7 @@ def test_ranges_that_a_tensor_can_leave_are_noticed() -> None:
         for narrow in (Reach(reach.low + 1, reach.high), Reach(reach.low, reach.high - 1)):
             others = tuple((n, narrow if n == name else r) for n, r in ranges.tensors)
             with pytest.raises(CheckFailed, match=f"tensor {name}"):
-                dsp_range_check.check_ranges(network, Ranges(others))
+                dsp_range_check.check_ranges(network, replace(ranges, tensors=others))
 
 
 def test_wrong_coefficients_of_an_add_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

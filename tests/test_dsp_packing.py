@@ -23,7 +23,7 @@ def assert_bodies_equal_reference(network, seed: int = 0, most: int | None = Non
     ranges = dsp_ranges.ranges(network)
     packed = 0
     for operator in dsp_networks.weighted(network)[:most]:
-        layer = dsp_ranges.layer(network, operator, ranges)
+        layer = ranges.layer(operator)
         x = dsp_emulation.draws(layer, rng) if layer.inputs.low.ndim == 1 or layer.weights.shape[1] == 9 else None
         for p, run, check in dsp_networks.packings(network, operator, ranges, rng):
             np.testing.assert_array_equal(
@@ -61,7 +61,7 @@ def relu_network(rng: np.random.Generator, k: int, n: int, **fixed):
 
 def only_layer(network):
     ranges = dsp_ranges.ranges(network)
-    return dsp_ranges.layer(network, network.operators[-1], ranges)
+    return ranges.layer(network.operators[-1])
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 7, 12])
@@ -81,7 +81,7 @@ def test_statistics_count_every_channel_once() -> None:
     for network in dsp_networks.random_networks(10):
         ranges = dsp_ranges.ranges(network)
         for operator in dsp_networks.weighted(network):
-            layer = dsp_ranges.layer(network, operator, ranges)
+            layer = ranges.layer(operator)
             if dsp_packing.refuses_relu(layer) is None and operator.kind == "pointwise":
                 s = dsp_packing.pack_relu(layer, byte_pairs(layer.weights.shape[1])).statistics
                 assert s.solved + s.own_shift + s.constant + s.general == len(layer.bias)
@@ -98,7 +98,7 @@ def test_most_channels_of_a_trained_network_share_the_common_shift() -> None:
     ranges = dsp_ranges.ranges(network)
     solved = total = 0
     for operator in dsp_networks.weighted(network):
-        layer = dsp_ranges.layer(network, operator, ranges)
+        layer = ranges.layer(operator)
         k = layer.weights.shape[1]
         if operator.kind == "pointwise" and k >= 16 and dsp_packing.refuses_relu(layer) is None:
             s = dsp_packing.pack_relu(layer, expand_pairs(k)).statistics
@@ -130,7 +130,7 @@ def test_ranges_hold_every_value_of_real_runs_and_reach_the_ends_of_single_layer
             assert (values >= reach.low).all(), name
             assert (values <= reach.high).all(), name
     network = relu_network(np.random.default_rng(5), 20, 6)
-    layer, reach = only_layer(network), dsp_ranges.output_reach(only_layer(network))
+    layer, reach = only_layer(network), only_layer(network).outputs
     extremes = [np.where(layer.weights > 0, *ends) for ends in ((127, -128), (-128, 127))]
     for x, end in zip(extremes, (reach.high, reach.low), strict=True):
         assert np.array_equal(np.diag(dsp_emulation.reference(network, network.operators[0], x)), end)

@@ -12,7 +12,7 @@ import numpy as np
 from mbv2gen.dsp.fully_connected import pack_fully_connected
 from mbv2gen.dsp.kernels import DSP, NARROW, plane_body, stem_tile_bytes
 from mbv2gen.dsp.packing import PackedRelu, pack_depthwise, pack_linear, pack_relu
-from mbv2gen.dsp.ranges import Layer, layer, ranges
+from mbv2gen.dsp.ranges import Layer, Ranges
 from mbv2gen.dsp.requantization import solve_add
 from mbv2gen.dsp.streams import General, Stream, position_pairs
 from mbv2gen.dsp.tiles import STEM1_PAIRS, STEM3_PAIRS, Pairs, byte_pairs, expand_pairs
@@ -38,9 +38,9 @@ DSP_BODIES = frozenset(contract.body for contract in DSP)
 class DspPacker:
     """Packs the layers of one network in turn; remembers the order of channels of the tensors it has written."""
 
-    def __init__(self, network: QuantizedNetwork, solver: bool = True) -> None:
+    def __init__(self, network: QuantizedNetwork, known: Ranges, solver: bool = True) -> None:
         self._network = network
-        self._known = ranges(network)
+        self._known = known
         self._orders: dict[str, Order] = {}
         self._solver = solver
 
@@ -54,7 +54,7 @@ class DspPacker:
         if isinstance(operator, QMean):
             return self._mean(operator, rows)
         assert isinstance(operator, QConv2D | QDepthwiseConv2D | QFullyConnected)
-        canonical = layer(self._network, operator, self._known)
+        canonical = self._known.layer(operator)
         if isinstance(operator, QFullyConnected):
             return self._fully_connected(operator, canonical, rows, scratch or 0)
         if isinstance(operator, QDepthwiseConv2D):

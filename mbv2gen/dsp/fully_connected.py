@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mbv2gen.dsp.parameters import LEAST_WEIGHT
-from mbv2gen.dsp.ranges import Layer, accumulator_reach
+from mbv2gen.dsp.ranges import Layer
 from mbv2gen.dsp.streams import PACKED_LIMIT, Stream, biases, folded_bias, weight_words
 from mbv2gen.dsp.tiles import NOTHING
 
@@ -41,7 +41,7 @@ def refuses_fully_connected(rows: Layer, columns: Sequence[int]) -> str | None:
         return "it has weights of -128"
     if ((rows.shift >= 0) & (rows.multiplier > 0)).any() or (rows.shift < -GREATEST_SHIFT).any():
         return f"its right shifts are not all in 1..{GREATEST_SHIFT}"
-    if (accumulator_reach(rows).magnitude >= 1 << 30).any():
+    if (rows.accumulators.magnitude >= 1 << 30).any():
         return "an accumulator may reach 2**30"
     if _folds(rows, _filled(columns)) is None:
         return "a packed half may reach 2**23 within eight inputs"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from mbv2gen.dsp.fully_connected import refuses_fully_connected
 from mbv2gen.dsp.packing import refuses_depthwise, refuses_linear, refuses_relu
 from mbv2gen.dsp.parameters import depthwise_parameters
-from mbv2gen.dsp.ranges import Layer, Ranges, layer
+from mbv2gen.dsp.ranges import Layer, Ranges
 from mbv2gen.dsp.requantization import solve_add
 from mbv2gen.planning.kernels import Contract, per_input, per_mac
 from mbv2gen.planning.layouts import Planes, PlaneTiles, RowNHWC, Sums, Tile16, UInt8Lines, Vector, even
@@ -34,19 +34,19 @@ def takes_stem(operator: QOperator, network: QuantizedNetwork, known: Ranges) ->
     w = operator.window
     fits = (w.kernel_h, w.kernel_w, w.stride_h, w.stride_w) == (3, 3, 2, 2) and w.pad_top <= 2 and w.pad_left <= 2
     channels = network.shape(operator.inputs[0])[2]
-    return fits and channels in STEM_PAIRS and refuses_relu(layer(network, operator, known)) is None
+    return fits and channels in STEM_PAIRS and refuses_relu(known.layer(operator)) is None
 
 
 def takes_relu(operator: QOperator, network: QuantizedNetwork, known: Ranges) -> bool:
     """A pointwise convolution with ReLU at zero point -128."""
     assert isinstance(operator, QConv2D)
-    return refuses_relu(layer(network, operator, known)) is None
+    return refuses_relu(known.layer(operator)) is None
 
 
 def takes_linear(operator: QOperator, network: QuantizedNetwork, known: Ranges) -> bool:
     """A pointwise convolution with a range of -128..127 and at least two outputs."""
     assert isinstance(operator, QConv2D)
-    return len(operator.bias) > 1 and refuses_linear(layer(network, operator, known)) is None
+    return len(operator.bias) > 1 and refuses_linear(known.layer(operator)) is None
 
 
 def takes_depthwise(operator: QOperator, network: QuantizedNetwork, known: Ranges) -> bool:
@@ -56,7 +56,7 @@ def takes_depthwise(operator: QOperator, network: QuantizedNetwork, known: Range
     sides = (w.stride_w, w.pad_left) in ((1, 1), (2, 0), (2, 1))
     if (w.kernel_h, w.kernel_w) != (3, 3) or w.stride_h != w.stride_w or not sides:
         return False
-    return refuses_depthwise(layer(network, operator, known)) is None
+    return refuses_depthwise(known.layer(operator)) is None
 
 
 def takes_add(operator: QOperator, network: QuantizedNetwork, known: Ranges) -> bool:
@@ -79,7 +79,7 @@ def takes_plane_depthwise(operator: QOperator, network: QuantizedNetwork, known:
     w, plane = operator.window, network.shape(operator.inputs[0])[:2]
     if plane not in PLANES or plane_body(operator, plane) is None or not takes_depthwise(operator, network, known):
         return False
-    return (w.kernel_h, w.kernel_w) == (3, 3) and not general_depthwise(layer(network, operator, known))
+    return (w.kernel_h, w.kernel_w) == (3, 3) and not general_depthwise(known.layer(operator))
 
 
 def plane_body(operator: QDepthwiseConv2D, plane: tuple[int, int]) -> str | None:
@@ -99,7 +99,7 @@ def general_depthwise(rows: Layer) -> bool:
 def takes_fully_connected(operator: QOperator, network: QuantizedNetwork, known: Ranges) -> bool:
     """Right shifts and bounds of the fully connected body."""
     assert isinstance(operator, QFullyConnected)
-    rows = layer(network, operator, known)
+    rows = known.layer(operator)
     return refuses_fully_connected(rows, range(rows.weights.shape[1])) is None
 
 

@@ -24,7 +24,7 @@ from mbv2gen.dsp.parameters import (
     linear_parameters,
     relu_parameters,
 )
-from mbv2gen.dsp.ranges import Int64Array, Layer, accumulator_reach
+from mbv2gen.dsp.ranges import Int64Array, Layer
 from mbv2gen.dsp.streams import (
     PACKED_LIMIT,
     TURN,
@@ -194,7 +194,7 @@ def pack_linear(rows: Layer, pairs: Pairs, *, offset: int = 128) -> PackedLinear
     n, p = len(rows.bias), linear_parameters(rows)
     order = np.array([*range(n - n % 2), *((n - 2, n - 1) if n % 2 else ())], np.int64)
     first, second = order[::2], order[1::2]
-    magnitude = np.where(p.silent, 0, accumulator_reach(rows).magnitude)
+    magnitude = np.where(p.silent, 0, rows.accumulators.magnitude)
     unpacked = bool((magnitude[second] >= PACKED_LIMIT).any())
     folded = folded_bias(rows, offset)
     weights, bias = silenced(rows.weights, folded, p.silent)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mbv2gen.dsp.ranges import Int64Array, Layer, Reach, accumulator_reach, output_reach, scaled_reach
+from mbv2gen.dsp.ranges import Int64Array, Layer, Reach
 from mbv2gen.dsp.requantization import BoolArray, solve
 from mbv2gen.dsp.shifts import DEPTHWISE_SHIFT, PACKED_SHIFT, UNPACKED_SHIFT
 
@@ -84,7 +84,7 @@ def relu_parameters(rows: Layer, *, unpacked: bool, solver: bool) -> ReluParamet
     only one of the two slots takes a bias_step, so there a channel is ``stepped`` only where it must be.
     """
     scale, common_shift = (UNPACKED_SCALE, UNPACKED_SHIFT) if unpacked else (PACKED_SCALE, PACKED_SHIFT)
-    acc = accumulator_reach(rows)
+    acc = rows.accumulators
     constant = _constant_uint8(rows)
     own_shift, own_addend, possible = _own_shift(rows, acc, scale)
     fast = possible & _fits_uint8(rows) & (acc.magnitude < 1 << (31 - scale))
@@ -115,21 +115,18 @@ def relu_parameters(rows: Layer, *, unpacked: bool, solver: bool) -> ReluParamet
 def depthwise_parameters(rows: Layer, *, solver: bool) -> DepthwiseParameters:
     """Parameters of the depthwise bodies.
 
-    With scale = DEPTHWISE_SHIFT + 1 - right >= 2 they are exact as they stand (right shifts of 2..8); for larger right
-    shifts the ``solver`` searches at the greatest scale, then at the one that drops no bits.
+    Right shifts of 1..8 are exact as they stand, with scale = DEPTHWISE_SHIFT + 1 - right; for larger ones the
+    ``solver`` searches at the greatest scale, then at the one that drops no bits.
     """
-    acc, right = accumulator_reach(rows), -rows.shift
+    acc, right = rows.accumulators, -rows.shift
     constant = _constant_uint8(rows)
-    exact = (DEPTHWISE_SHIFT + 1 - right).clip(0, 15)
-    usable = (constant < 0) & _fits_uint8(rows) & (solver | (right < DEPTHWISE_SHIFT))
-    found = _no_depthwise(len(right))
-    for scale, bias_steps in (
-        (np.where(right < DEPTHWISE_SHIFT, exact, DEPTHWISE_SCALE), False),
-        (np.where(right < DEPTHWISE_SHIFT, exact, DEPTHWISE_SCALE), True),
-        (exact, True),
-    ):
-        holds = np.abs(rows.weights).max(axis=1) << scale < 1 << 15
-        multiplier = np.where(usable & holds & ~found.solved, rows.multiplier, 0)
+    usable = (constant < 0) & _fits_uint8(rows)
+    found = _exact_depthwise(rows, acc, usable)
+    whole = (DEPTHWISE_SHIFT + 1 - right).clip(0, DEPTHWISE_SCALE)
+    most = np.full(len(right), DEPTHWISE_SCALE, np.int64)
+    for scale, bias_steps in ((most, False), (most, True), (whole, True)) if solver else ():
+        possible = usable & _holds_int16(rows, scale) & (right >= DEPTHWISE_SHIFT) & ~found.solved
+        multiplier = np.where(possible, rows.multiplier, 0)
         more = solve(multiplier, right, scale, acc, bias_steps=bias_steps, common_shift=DEPTHWISE_SHIFT)
         found = _Found(
             found.solved | more.solved,
@@ -152,8 +149,23 @@ class _Found:
     bias_step: Int64Array
 
 
-def _no_depthwise(n: int) -> _Found:
-    return _Found(np.zeros(n, bool), *(np.zeros(n, np.int64) for _ in range(4)))
+def _exact_depthwise(rows: Layer, acc: Reach, usable: BoolArray) -> _Found:
+    """Channels of a right shift r of 1..8: with y = acc << (10 - r), ((y * M >> 32) + 2**8 + 2**(8 - r)) >> 9 is
+    TFLite's (acc * M + 2**30 + 2**(r + 30)) >> (31 + r) for every acc."""
+    right = -rows.shift
+    scale = DEPTHWISE_SHIFT + 1 - right.clip(1, DEPTHWISE_SHIFT - 1)
+    solved = usable & (right >= 1) & (right < DEPTHWISE_SHIFT) & (rows.multiplier > 0)
+    solved &= _holds_int16(rows, scale) & (acc.magnitude << scale < 1 << 31)
+    addend = (1 << DEPTHWISE_SHIFT - 1) + (np.int64(1) << scale - 2)
+    nothing = np.zeros_like(right)
+    return _Found(
+        solved, np.where(solved, scale, 0), np.where(solved, rows.multiplier, 0), np.where(solved, addend, 0), nothing
+    )
+
+
+def _holds_int16(rows: Layer, scale: Int64Array) -> BoolArray:
+    """[n]: the scaled weights are int16."""
+    return np.asarray(np.abs(rows.weights).max(axis=1) << scale < 1 << 15)
 
 
 def linear_parameters(rows: Layer) -> LinearParameters:
@@ -162,8 +174,8 @@ def linear_parameters(rows: Layer) -> LinearParameters:
     TFLite's first rounding is SMMLAR's; the second, half away from zero, is a floor of the value plus half, less one
     where it is negative. Where the first rounding brings a negative accumulator to 0, taking off 1 changes nothing.
     """
-    acc, right = accumulator_reach(rows), -rows.shift
-    reach, scaled = output_reach(rows), scaled_reach(rows)
+    acc, right = rows.accumulators, -rows.shift
+    reach, scaled = rows.outputs, rows.scaled
     constant = np.where(reach.low == reach.high, reach.low, NO_CONSTANT)
     usable = right.clip(1, 30)
     addend = (np.int64(1) << (usable - 1)) + (rows.output_zero_point << usable)
@@ -187,13 +199,13 @@ def linear_parameters(rows: Layer) -> LinearParameters:
 
 def _constant_uint8(rows: Layer) -> Int64Array:
     """[n]: the output + 128 where it cannot change, else -1."""
-    reach = output_reach(rows)
+    reach = rows.outputs
     return np.where(reach.low == reach.high, reach.low + 128, -1)
 
 
 def _fits_uint8(rows: Layer) -> BoolArray:
     """[n]: the clamp is a uint8's saturation: it ends at 127, or no accumulator takes the channel above act_max."""
-    return (rows.act_max == 127) | (scaled_reach(rows).high <= rows.act_max)
+    return (rows.act_max == 127) | (rows.scaled.high <= rows.act_max)
 
 
 def _own_shift(rows: Layer, acc: Reach, scale: int) -> tuple[Int64Array, Int64Array, BoolArray]:

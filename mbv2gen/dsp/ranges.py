@@ -8,6 +8,7 @@ that read it alone constant in turn.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -15,12 +16,12 @@ from numpy.typing import NDArray
 
 from mbv2gen.arithmetic import ADD_LEFT_SHIFT, multiply_by_quantized_multiplier
 from mbv2gen.quantized_network import (
+    QActivation,
     QAdd,
     QConv2D,
     QDepthwiseConv2D,
     QFullyConnected,
     QMean,
-    QOperator,
     QuantizedNetwork,
 )
 
@@ -59,57 +60,64 @@ class Layer:
     act_max: int
     inputs: Reach
 
+    @cached_property
+    def accumulators(self) -> Reach:
+        """[n]: what the accumulators can be."""
+        low, high = self.inputs.low - self.zero_point, self.inputs.high - self.zero_point
+        ends = self.weights * low, self.weights * high
+        return Reach(self.bias + np.minimum(*ends).sum(axis=1), self.bias + np.maximum(*ends).sum(axis=1))
+
+    @cached_property
+    def scaled(self) -> Reach:
+        """[n]: what the requantized accumulators plus the output's zero point can be, before the clamp.
+
+        A left shift that might leave int32 tells nothing: then every int8 value and one beyond to each side.
+        """
+        acc = self.accumulators
+        known = acc.magnitude << np.maximum(self.shift, 0) < 1 << 31
+        low, high = (
+            multiply_by_quantized_multiplier(end, self.multiplier, self.shift) + self.output_zero_point
+            for end in (acc.low, acc.high)
+        )
+        return Reach(np.where(known, low, -129), np.where(known, high, 128))
+
+    @cached_property
+    def outputs(self) -> Reach:
+        """[n]: the int8 values that the outputs can have."""
+        low, high = (end.clip(self.act_min, self.act_max) for end in (self.scaled.low, self.scaled.high))
+        return Reach(low, high)
+
 
 @dataclass(frozen=True, eq=False)
 class Ranges:
-    """The reach of each tensor's channels, int8 values [c], by name."""
+    """The reach of each tensor's channels, int8 values [c], and the weighted operators as Layers, both by name."""
 
     tensors: tuple[tuple[str, Reach], ...]
+    layers: dict[str, Layer]
 
     def tensor(self, name: str) -> Reach:
         return next(reach for tensor, reach in self.tensors if tensor == name)
+
+    def layer(self, operator: Weighted) -> Layer:
+        """``operator`` as a Layer over its inputs' reach."""
+        return self.layers[operator.name]
 
 
 def ranges(network: QuantizedNetwork) -> Ranges:
     """Ranges of every tensor of ``network``, from inputs of -128..127."""
     reaches: dict[str, Reach] = {}
+    layers: dict[str, Layer] = {}
     for name in network.inputs:
         c = network.shape(name)[2]
         reaches[name] = Reach(np.full(c, -128, np.int64), np.full(c, 127, np.int64))
     for operator in network.operators:
-        reaches[operator.outputs[0]] = _operator_reach(network, operator, [reaches[n] for n in operator.inputs])
-    return Ranges(tuple(reaches.items()))
-
-
-def layer(network: QuantizedNetwork, operator: Weighted, known: Ranges) -> Layer:
-    """``operator`` of ``network`` as a Layer; its inputs' reach is that of ``known``."""
-    return _layer(network, operator, known.tensor(operator.inputs[0]))
-
-
-def accumulator_reach(rows: Layer) -> Reach:
-    """[n]: what the accumulators of ``rows`` can be."""
-    ends = rows.weights * (rows.inputs.low - rows.zero_point), rows.weights * (rows.inputs.high - rows.zero_point)
-    return Reach(rows.bias + np.minimum(*ends).sum(axis=1), rows.bias + np.maximum(*ends).sum(axis=1))
-
-
-def scaled_reach(rows: Layer) -> Reach:
-    """[n]: what the requantized accumulators plus the output's zero point can be, before the clamp.
-
-    A left shift that might leave int32 tells nothing: then every int8 value and one beyond to each side.
-    """
-    acc = accumulator_reach(rows)
-    known = acc.magnitude << np.maximum(rows.shift, 0) < 1 << 31
-    low, high = (
-        multiply_by_quantized_multiplier(end, rows.multiplier, rows.shift) + rows.output_zero_point
-        for end in (acc.low, acc.high)
-    )
-    return Reach(np.where(known, low, -129), np.where(known, high, 128))
-
-
-def output_reach(rows: Layer) -> Reach:
-    """[n]: the int8 values that the outputs of ``rows`` can have."""
-    scaled = scaled_reach(rows)
-    return Reach(scaled.low.clip(rows.act_min, rows.act_max), scaled.high.clip(rows.act_min, rows.act_max))
+        sources = [reaches[name] for name in operator.inputs]
+        if isinstance(operator, QConv2D | QDepthwiseConv2D | QFullyConnected):
+            layers[operator.name] = _layer(network, operator, sources[0])
+            reaches[operator.outputs[0]] = layers[operator.name].outputs
+        else:
+            reaches[operator.outputs[0]] = _reach(network, operator, sources)
+    return Ranges(tuple(reaches.items()), layers)
 
 
 def add_table(network: QuantizedNetwork, operator: QAdd) -> Int64Array:
@@ -153,9 +161,7 @@ def _layer(network: QuantizedNetwork, operator: Weighted, source: Reach) -> Laye
     )
 
 
-def _operator_reach(network: QuantizedNetwork, operator: QOperator, sources: list[Reach]) -> Reach:
-    if isinstance(operator, QConv2D | QDepthwiseConv2D | QFullyConnected):
-        return output_reach(_layer(network, operator, sources[0]))
+def _reach(network: QuantizedNetwork, operator: QAdd | QMean | QActivation, sources: list[Reach]) -> Reach:
     if isinstance(operator, QAdd):
         table = add_table(network, operator)
         a, b = sources

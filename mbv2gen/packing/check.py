@@ -11,7 +11,6 @@ from mbv2gen.dsp import check as dsp_check
 from mbv2gen.dsp.fully_connected import PackedFullyConnected
 from mbv2gen.dsp.packing import PackedDepthwise, PackedLinear, PackedRelu
 from mbv2gen.dsp.range_check import check_add, check_ranges
-from mbv2gen.dsp.ranges import Ranges, ranges
 from mbv2gen.dsp.requantization import AddCoefficients
 from mbv2gen.errors import CheckFailed
 from mbv2gen.planning.layouts import PlaneTiles, Tile16
@@ -20,16 +19,18 @@ from mbv2gen.quantized_network import QAdd, QConv2D, QDepthwiseConv2D, QFullyCon
 
 
 def check_packing(program: Program) -> None:
-    """Raises CheckFailed, naming the layer and the table, where a decoded table is not the network's own."""
-    known = ranges(program.network) if program.inner_bodies else None
-    if known is not None:
-        check_ranges(program.network, known)
+    """Raises CheckFailed, naming the layer and the table, where a decoded table is not the network's own.
+
+    The ranges over which streams are packed are proved first.
+    """
+    if program.inner_bodies:
+        check_ranges(program.network, program.known)
     for call in program.calls:
         operator = program.network.operators[call.layer]
         if isinstance(operator, QAdd) and call.struct == "mbv2_add_dsp":
             check_add(program.network, operator, _coefficients(call))
-        if known is not None and call.work.packed is not None:
-            _check_streams(program, call, known)
+        if call.work.packed is not None:
+            _check_streams(program, call)
         if call.struct == "mbv2_conv" and isinstance(operator, QConv2D | QDepthwiseConv2D | QFullyConnected):
             _check_call(call, operator)
 
@@ -40,9 +41,10 @@ def _coefficients(call: Call) -> AddCoefficients:
     return AddCoefficients(a, b, c)
 
 
-def _check_streams(program: Program, call: Call, known: Ranges) -> None:
+def _check_streams(program: Program, call: Call) -> None:
     """The streams of the dsp family, decoded and proved against the layer (dsp_check)."""
-    network, operator, packed = program.network, program.network.operators[call.layer], call.work.packed
+    network, known, packed = program.network, program.known, call.work.packed
+    operator = network.operators[call.layer]
     assert isinstance(operator, QConv2D | QDepthwiseConv2D | QFullyConnected)
     if isinstance(packed, PackedRelu):
         dsp_check.check_relu(network, operator, known, packed)
