@@ -69,8 +69,15 @@ def compile_model(model: Path, options: Options, progress: Progress | None = Non
     """The whole chain but the writing; raises Mbv2genError for bad input, CheckFailed where a stage's check fails."""
     network = read_network(model, options.name)
     quantized, warnings = quantize(model, network, options, progress)
-    bounds.check(quantized)
+    complete, files = generate(model, network, quantized, options)
+    return Compiled(network, quantized, complete, files, warnings)
 
+
+def generate(
+    model: Path, network: Network, quantized: QuantizedNetwork, options: Options
+) -> tuple[program.Program, dict[str, bytes]]:
+    """QuantizedNetwork -> ... -> CSources, and the files of the output folder."""
+    bounds.check(quantized)
     complete = plan_program(quantized, options)
     sources = csources.render(complete, network.name, command_line(model, network.name, options))
     files = {file: text.encode() for file, text in sources.items()}
@@ -78,7 +85,7 @@ def compile_model(model: Path, options: Options, progress: Progress | None = Non
     files[output_folder.REPORT] = report.text(report.report(complete))
     if "tflite" in options.emit:
         files[f"{network.name}.tflite"] = tflite_file.emit(quantized)
-    return Compiled(network, quantized, complete, files, warnings)
+    return complete, files
 
 
 def plan_program(quantized: QuantizedNetwork, options: Options) -> program.Program:

@@ -61,7 +61,7 @@ def place(
     if not items:
         return {}, 0
     conflicts = _conflicts(items)
-    bound = max(goal, _live_bound(items), *(_align_up(item.size, alignment) for item in items))
+    bound = max(goal, _align_up(max(_live_bound(items), *(item.size for item in items)), alignment))
     best: tuple[int, dict[int, int]] | None = None
     seeded = {i: seed[item.name] for i, item in enumerate(items) if seed and item.name in seed}
     starts = [(seeded, ranking) for ranking in _rankings(items)] if seeded else []
