@@ -7,11 +7,11 @@ import time
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
-from pathlib import Path  # noqa: E402
+from pathlib import Path
 
-import click  # noqa: E402
+import click
 
-from mbv2gen import compiler  # noqa: E402
+from mbv2gen import compiler
 
 
 @click.command(help=__doc__)
