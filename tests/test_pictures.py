@@ -194,7 +194,7 @@ def bad_sources(folder: Path) -> dict[str, Path]:
     Image.fromarray(picture(0, 64, 64, 3)).save(encoded, "PNG")
     (folder / "cut" / "b.png").write_bytes(encoded.getvalue()[:2000])
     (folder / "deep").mkdir()
-    Image.fromarray(picture(0, 8, 8).astype(np.uint16) * 200).save(folder / "deep" / "c.png")
+    Image.fromarray(picture(0, 8, 8).astype(np.float32)).save(folder / "deep" / "c.tif")
     np.save(folder / "shape.npy", picture(0, 2, 6, 8, 5))
     np.save(folder / "layout.npy", np.zeros((2, 6, 8, 3), np.float32))
     np.save(folder / "nan.npy", np.full((1, 3, 6, 8), np.nan, np.float32))
@@ -210,7 +210,7 @@ def bad_sources(folder: Path) -> dict[str, Path]:
         "empty": folder / "empty",
         "a.jpg": folder / "text",
         "b.png": folder / "cut",
-        "c.png": folder / "deep",
+        "c.tif": folder / "deep",
         **{f"{path.name}": path for path in folder.iterdir() if path.is_file()},
         "missing": folder / "missing",
     }

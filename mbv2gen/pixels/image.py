@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
 from mbv2gen.errors import Mbv2genError
 from mbv2gen.network import Shape
@@ -16,17 +16,21 @@ from mbv2gen.pixels.preprocessing import Preprocessing
 
 UInt8Array: TypeAlias = NDArray[np.uint8]
 
+FORMATS_OF_16_BITS = ("PNG", "PPM")  # whose mode I holds 0..65535; in others it may hold anything
+
 
 def read_image(path: Path, mode: str) -> UInt8Array:
-    """One image file as uint8 [H][W][1 or 3] (``mode`` L or RGB); Mbv2genError where it is none, broken or huge."""
+    """One image file as uint8 [H][W][1 or 3] (``mode`` L or RGB); Mbv2genError where it is none, broken or huge.
+
+    As a person sees it: turned upright by its EXIF orientation, palettes resolved, what is transparent on white, the
+    first frame of several. Of 16 bits a channel the upper 8 are taken.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as image:
-                if image.mode.startswith(("I", "F")):
-                    raise Mbv2genError(f"{path}: has more than 8 bits a channel; convert it to 8 bits")
-                pixels = np.asarray(image.convert(mode))
+                pixels = np.asarray(_opaque(_eight_bits(path, _upright(image), image.format)).convert(mode))
     except Mbv2genError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -34,6 +38,31 @@ def read_image(path: Path, mode: str) -> UInt8Array:
     except Exception as error:  # Pillow's decoders raise whatever a broken file makes them stumble over
         raise Mbv2genError(f"{path}: not a readable image: {' '.join(str(error).split())}") from None
     return pixels[:, :, np.newaxis] if pixels.ndim == 2 else pixels
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Turned as its EXIF orientation says; EXIF that cannot be read says nothing."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # as above
+        return image
+
+
+def _eight_bits(path: Path, image: Image.Image, file_format: str | None) -> Image.Image:
+    """Modes of more than 8 bits as L; colours of 16 bits Pillow itself reads by their upper 8."""
+    if not image.mode.startswith(("I", "F")):
+        return image
+    if image.mode.startswith("I;16") or (image.mode == "I" and file_format in FORMATS_OF_16_BITS):
+        return Image.fromarray((np.asarray(image).astype(np.int64) >> 8).astype(np.uint8))
+    raise Mbv2genError(f"{path}: has more than 16 bits a channel; convert it to 8 bits")
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    """What is transparent on white."""
+    if not image.has_transparency_data:
+        return image
+    colours = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", colours.size, "white"), colours)
 
 
 def fit(picture: UInt8Array, shape: Shape, preprocessing: Preprocessing) -> UInt8Array:

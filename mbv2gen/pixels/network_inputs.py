@@ -43,12 +43,12 @@ def preprocessing_of(network: QuantizedNetwork) -> Preprocessing:
     return Preprocessing(pixels.mean, pixels.std, pixels.resize, pixels.colour)
 
 
-def open_pictures(network: QuantizedNetwork, spec: str) -> Pictures:
-    """The pictures, or float inputs, of a folder, .npz or .npy, with the preprocessing of the compile."""
+def open_pictures(network: QuantizedNetwork, spec: str, labels: Path | None = None) -> Pictures:
+    """The pictures, or float inputs, of a folder, table, .npz or .npy, with the preprocessing of the compile."""
     c = network.shape(network.inputs[0])[2]
     blank = Preprocessing((0.0,) * c, (1.0,) * c)
     how = preprocessing_of(network) if network.pixel_input is not None else blank
-    found = pictures.open_pictures(spec, network.shape(network.inputs[0]), how, network.model_input)
+    found = pictures.open_pictures(spec, network.shape(network.inputs[0]), how, network.model_input, labels)
     if found.is_pixels:
         preprocessing_of(network)
     return found
@@ -63,14 +63,17 @@ def spread(found: Pictures, count: int | None) -> Pictures:
 
 def feeds(network: QuantizedNetwork, found: Pictures, size: int) -> Iterator[Feed]:
     """Batches of at most ``size`` pictures."""
-    if found.is_pixels:
-        how = preprocessing_of(network)
-        for batch in found.pixels(size):
-            yield Feed(from_pixels(network, batch), normalise(batch, how.mean, how.std))
-    else:
-        tensor = network.tensor(network.inputs[0])
-        for real in found.batches(size):
-            yield Feed(quantize_values(real, tensor), real)
+    batches = found.pixels(size) if found.is_pixels else found.batches(size)
+    return (feed(network, batch) for batch in batches)
+
+
+def feed(network: QuantizedNetwork, batch: UInt8Array | FloatArray) -> Feed:
+    """A batch of prepared pictures, uint8 [n][h][w][c], or of float inputs."""
+    if batch.dtype == np.uint8:
+        how, pixels = preprocessing_of(network), batch.astype(np.uint8, copy=False)
+        return Feed(from_pixels(network, pixels), normalise(pixels, how.mean, how.std))
+    real = batch.astype(np.float32, copy=False)
+    return Feed(quantize_values(real, network.tensor(network.inputs[0])), real)
 
 
 def from_pixels(network: QuantizedNetwork, pixels: UInt8Array) -> Int8Array:

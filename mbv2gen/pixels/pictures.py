@@ -1,4 +1,4 @@
-"""Pictures: labelled images out of a folder, an .npz or an .npy, as batches in bounded memory.
+"""Pictures: labelled images out of a folder, a table, an .npz or an .npy, as batches in bounded memory.
 
 Two kinds of data: pictures (files, or uint8 arrays [N][H][W][C]), which are preprocessed, and float arrays in the
 model's own layout, which are taken as they are.
@@ -9,27 +9,41 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mbv2gen.errors import Mbv2genError
 from mbv2gen.network import FloatArray, ModelInput, Shape
+from mbv2gen.pixels import image_files
 from mbv2gen.pixels.array_file import ArrayFile, array_names, open_array
+from mbv2gen.pixels.array_labels import array_labels
 from mbv2gen.pixels.image import UInt8Array, fit, read_image
+from mbv2gen.pixels.image_files import ImageFiles
 from mbv2gen.pixels.preprocessing import Preprocessing, normalise
 
-COMPANIONS = {"", ".csv", ".db", ".json", ".md", ".npy", ".npz", ".onnx", ".toml", ".txt", ".xml", ".yaml", ".yml"}
+Values: TypeAlias = NDArray[np.generic]
+Reader: TypeAlias = Callable[[Sequence[Any]], Iterator[Any]]
+Preparation: TypeAlias = Callable[[Any], Values]
 
-Reader = Callable[[Sequence[int]], Iterator[NDArray[np.generic]]]
+WANTED = "a folder of images, a table (.csv), an .npz or an .npy"
+
+
+def as_it_is(values: Values) -> Values:
+    """The preparation of values that need none."""
+    return values
 
 
 @dataclass(frozen=True, eq=False)
 class Pictures:
-    """``read`` yields for rising indices uint8 pictures [h][w][c] where ``is_pixels``, else float32 inputs.
+    """``read`` yields for rising ``indices`` what ``prepare`` makes a picture of.
 
-    ``labels`` are class indices, int64 [n]; ``class_names`` their names, where the source has them.
+    Reading is cheap and goes through a source in its order; preparing (decoding, resizing) is the work, and can be
+    done anywhere, in any order. A picture is uint8 [h][w][c] where ``is_pixels``, else a float32 input. ``labels`` are
+    class indices, int64 [n]; ``class_names`` their names, where the source has them.
     """
 
     source: str
@@ -40,10 +54,15 @@ class Pictures:
     class_names: tuple[str, ...] | None
     is_pixels: bool
     read: Reader
-    indices: Sequence[int]
+    indices: Sequence[Any]
+    prepare: Preparation = as_it_is
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def __iter__(self) -> Iterator[Values]:
+        """Picture after picture; Mbv2genError naming the file where one cannot be read."""
+        return map(self.prepare, self.read(self.indices))
 
     def pixels(self, size: int) -> Iterator[UInt8Array]:
         """Batches uint8 [n][h][w][c], n <= size, resized and in the model's colour order."""
@@ -67,79 +86,83 @@ class Pictures:
         names = tuple(self.names[position] for position in chosen)
         return replace(self, names=names, labels=labels, indices=[self.indices[position] for position in chosen])
 
-    def _batches(self, size: int) -> Iterator[NDArray[np.generic]]:
-        batch: list[NDArray[np.generic]] = []
-        for picture in self.read(self.indices):
-            batch.append(picture)
-            if len(batch) == size:
-                yield np.stack(batch)
-                batch = []
-        if batch:
+    def parts(self, size: int) -> Iterator[Pictures]:
+        """All pictures in parts of at most ``size``, which are read but not prepared: another process can do that.
+
+        Of arrays a part holds its own rows, so that the file is read once, in order; of files their paths.
+        """
+        rows = self.read(self.indices)
+        for start in range(0, len(self), size):
+            part = self.subset(range(start, min(start + size, len(self))))
+            yield replace(part, read=iter, indices=list(islice(rows, len(part))))
+
+    def _batches(self, size: int) -> Iterator[Values]:
+        pictures = iter(self)
+        while batch := list(islice(pictures, size)):
             yield np.stack(batch)
 
 
-def open_pictures(spec: str, shape: Shape, preprocessing: Preprocessing, model_input: ModelInput) -> Pictures:
-    """Pictures for a network input of ``shape`` (h, w, c) out of a folder, FILE.npz, FILE.npz:KEY or FILE.npy.
+def open_pictures(
+    spec: str, shape: Shape, preprocessing: Preprocessing, model_input: ModelInput, labels: Path | None = None
+) -> Pictures:
+    """Pictures for a network input of ``shape`` (h, w, c) out of ``spec``:
 
-    Of an .npz without KEY its ``images`` are taken, or its only array, or its only one of three or more dimensions.
-    Raises Mbv2genError naming the file; files are decoded, and found broken, when they are read.
+    a folder of images or of CLASS/ folders (``labels``: a table for the former), a table FILE.csv or
+    FILE.csv:SPLIT,SPLIT, an FILE.npz, FILE.npz:KEY or FILE.npz:KEY:LABELS, an FILE.npy. Of an .npz without KEY its
+    ``images`` are taken, or its only array, or its only one of three or more dimensions.
+    Raises Mbv2genError naming the file; files are decoded, and found broken, when they are prepared.
     """
-    path, key = Path(spec), None
-    if not path.exists() and ".npz:" in spec:
-        name, _, key = spec.rpartition(":")
-        path = Path(name)
+    path, details = _parted(spec)
     if not path.exists():
-        raise Mbv2genError(f"{spec}: no such file or folder; give a folder of images, an .npz or an .npy")
-    if path.is_dir():
-        return _open_folder(path, shape, preprocessing)
+        raise Mbv2genError(f"{spec}: no such file or folder; give {WANTED}")
     suffix = path.suffix.lower()
-    if suffix not in (".npz", ".npy"):
-        raise Mbv2genError(f"{spec}: neither a folder of images nor an .npz nor an .npy")
+    if labels is not None and not path.is_dir():
+        raise Mbv2genError(f"{labels}: labels from a table are for a folder of pictures, {path} brings its own")
+    if path.is_dir():
+        files = image_files.in_folder(path)
+        files = files if labels is None else image_files.with_labels(files, path, labels)
+        return _of_files(files, shape, preprocessing)
+    if suffix == ".csv":
+        splits = [split for part in details for split in part.split(",")]
+        return _of_files(image_files.in_table(path, splits), shape, preprocessing)
+    if suffix not in (".npz", ".npy") or len(details) > 2:
+        raise Mbv2genError(f"{spec}: not {WANTED}")
+    key, label_key = (*details, None, None)[:2]
     array = open_array(path, _picture_key(path, key) if suffix == ".npz" else None)
-    return _open_array(array, shape, preprocessing, model_input)
+    return _of_array(array, label_key, shape, preprocessing, model_input)
 
 
-def _open_folder(folder: Path, shape: Shape, preprocessing: Preprocessing) -> Pictures:
-    """Images of a folder, or of its CLASS/ folders, in the order of names; labels are places among sorted classes."""
+def _parted(spec: str) -> tuple[Path, list[str]]:
+    """The file of ``spec``, and what stands behind it between colons."""
+    if not Path(spec).exists():
+        for suffix in (".npz", ".csv"):
+            file, found, rest = spec.rpartition(suffix + ":")
+            if found:
+                return Path(file + suffix), rest.split(":")
+    return Path(spec), []
+
+
+def _of_files(files: ImageFiles, shape: Shape, preprocessing: Preprocessing) -> Pictures:
     if shape[2] not in (1, 3):
-        raise Mbv2genError(f"{folder}: images have 1 or 3 channels, the model {shape[2]}; give an .npz or an .npy")
-    files = _image_files(folder)
-    classes = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    labelled = [(path, label) for label, one in enumerate(classes) for path in _image_files(one)]
-    if files and labelled:
-        raise Mbv2genError(f"{folder}: holds images both beside and inside folders such as {classes[0].name}")
-    if not files and not labelled:
-        hint = f"; did you mean {classes[0]}?" if any(p.is_dir() for one in classes for p in one.iterdir()) else ""
-        raise Mbv2genError(f"{folder}: holds no image, nor do its CLASS/ folders{hint}")
-    paths = files or [path for path, _ in labelled]
+        raise Mbv2genError(
+            f"{files.source}: images have 1 or 3 channels, the model {shape[2]}; give an .npz or an .npy"
+        )
     return Pictures(
-        source=str(folder),
+        source=files.source,
         shape=shape,
         preprocessing=preprocessing,
-        names=tuple(path.relative_to(folder).as_posix() for path in paths),
-        labels=None if files else np.array([label for _, label in labelled], np.int64),
-        class_names=None if files else tuple(one.name for one in classes),
+        names=files.names,
+        labels=files.labels,
+        class_names=files.class_names,
         is_pixels=True,
-        read=partial(_read_files, paths, shape, preprocessing),
-        indices=range(len(paths)),
+        read=iter,
+        indices=files.paths,
+        prepare=partial(_prepared_file, shape, preprocessing),
     )
 
 
-def _image_files(folder: Path) -> list[Path]:
-    """Every file that is not hidden and not of a kind that accompanies images (tables, notes, LICENSE, models)."""
-    try:
-        found = [p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")]
-    except OSError as error:
-        raise Mbv2genError(f"{folder}: cannot be listed: {error.strerror}") from None
-    return sorted(p for p in found if p.suffix.lower() not in COMPANIONS)
-
-
-def _read_files(
-    paths: Sequence[Path], shape: Shape, preprocessing: Preprocessing, indices: Sequence[int]
-) -> Iterator[UInt8Array]:
-    mode = "L" if shape[2] == 1 else "RGB"
-    for index in indices:
-        yield fit(read_image(paths[index], mode), shape, preprocessing)
+def _prepared_file(shape: Shape, preprocessing: Preprocessing, path: Path) -> UInt8Array:
+    return fit(read_image(path, "L" if shape[2] == 1 else "RGB"), shape, preprocessing)
 
 
 def _picture_key(path: Path, key: str | None) -> str:
@@ -158,19 +181,18 @@ def _picture_key(path: Path, key: str | None) -> str:
     return candidates[0]
 
 
-def _open_array(array: ArrayFile, shape: Shape, preprocessing: Preprocessing, model_input: ModelInput) -> Pictures:
+def _of_array(
+    array: ArrayFile, label_key: str | None, shape: Shape, preprocessing: Preprocessing, model_input: ModelInput
+) -> Pictures:
     if array.shape[0] == 0:
         raise Mbv2genError(f"{array}: holds no picture, its shape is {array.shape}")
     is_pixels = array.dtype == np.uint8
-    reader: Reader
     if is_pixels:
         _check_pictures(array, shape)
-        reader = partial(_read_pictures, array, shape, preprocessing)
     else:
         _check_floats(array, shape, model_input)
-        reader = partial(_read_floats, array, shape, model_input)
     label = array.key if array.key is not None else array.path.stem
-    names, labels, class_names = _annotations(array)
+    names, labels, class_names = array_labels(array, label_key)
     return Pictures(
         source=str(array),
         shape=shape,
@@ -179,9 +201,15 @@ def _open_array(array: ArrayFile, shape: Shape, preprocessing: Preprocessing, mo
         labels=labels,
         class_names=class_names,
         is_pixels=is_pixels,
-        read=reader,
+        read=array.rows if is_pixels else partial(_read_floats, array, shape, model_input),
         indices=range(array.shape[0]),
+        prepare=partial(_prepared_row, shape, preprocessing) if is_pixels else as_it_is,
     )
+
+
+def _prepared_row(shape: Shape, preprocessing: Preprocessing, row: Values) -> UInt8Array:
+    picture = row.astype(np.uint8, copy=False)
+    return fit(picture.reshape(picture.shape[0], picture.shape[1], -1), shape, preprocessing)
 
 
 def _check_pictures(array: ArrayFile, shape: Shape) -> None:
@@ -207,14 +235,6 @@ def _check_floats(array: ArrayFile, shape: Shape, model_input: ModelInput) -> No
         )
 
 
-def _read_pictures(
-    array: ArrayFile, shape: Shape, preprocessing: Preprocessing, indices: Sequence[int]
-) -> Iterator[UInt8Array]:
-    for row in array.rows(indices):
-        picture = row.astype(np.uint8, copy=False)
-        yield fit(picture.reshape(picture.shape[0], picture.shape[1], -1), shape, preprocessing)
-
-
 def _read_floats(
     array: ArrayFile, shape: Shape, model_input: ModelInput, indices: Sequence[int]
 ) -> Iterator[FloatArray]:
@@ -228,32 +248,3 @@ def _read_floats(
         if model_input.mean is not None and model_input.std is not None:
             values = normalise(values, model_input.mean, model_input.std)
         yield values
-
-
-def _annotations(array: ArrayFile) -> tuple[tuple[str, ...], NDArray[np.int64] | None, tuple[str, ...] | None]:
-    """(names, labels, class names) that stand beside an array in its .npz; x_test goes with y_test and files_test."""
-    if array.key is None:
-        return (), None, None
-    present = array_names(array.path)
-    suffixes = [array.key[1:]] if array.key[:1] in ("x", "X") else []
-    suffixes += [f"_{array.key}", ""]
-
-    def beside(prefixes: Sequence[str], kinds: str) -> NDArray[np.generic] | None:
-        """The first array of such a name that has one value of such a kind for each picture."""
-        for name in (prefix + suffix for suffix in suffixes for prefix in prefixes):
-            if name in present and name != array.key:
-                other = open_array(array.path, name)
-                if other.dtype.kind in kinds and other.shape in (array.shape[:1], (array.shape[0], 1)):
-                    return other.whole().reshape(-1)
-        return None
-
-    labels, files = beside(("y", "labels"), "iu"), beside(("files", "names"), "U")
-    classes = None
-    for name in ("classes", "class_names"):
-        if name in present and (found := open_array(array.path, name)).dtype.kind == "U" and len(found.shape) == 1:
-            classes = tuple(str(value) for value in found.whole())
-    return (
-        () if files is None else tuple(str(value) for value in files),
-        None if labels is None else labels.astype(np.int64),
-        classes,
-    )
