@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
-from mbv2gen import accuracy, compiler, profiling, resources, verification
-from mbv2gen.accuracy import Accuracy
+from mbv2gen import compiler, profiling, resources, verification
 from mbv2gen.errors import CheckFailed, Mbv2genError
+from mbv2gen.evaluation import evaluator
+from mbv2gen.evaluation.accuracy import Accuracy
 from mbv2gen.hardware import boards, execution, toolchain
 from mbv2gen.hardware.execution import HOST, Place
 from mbv2gen.output_folder import OutputFolder, write_folder
@@ -63,7 +64,8 @@ def demo(path: Path, step: Step, tell: Tell) -> Demo:
             step(f"count instructions on {BOARD}")
             measured = profiling.profile(folder, board, tell)
     step("evaluate on the test pictures: float, NumPy int8" + (", C" if on_host else ""))
-    figures = accuracy.evaluate(folder, test_images, compiled.network, execution.HOST if on_host else None, tell)
+    found = network_inputs.open_pictures(compiled.quantized, test_images)
+    figures = evaluator.evaluate(folder, found, compiled.network, execution.HOST if on_host else None, tell=tell)
     if not figures.is_c_equal:
         raise CheckFailed(f"{path}: C equals NumPy on {figures.c_equal} of {figures.images} pictures only")
     report = {**folder.report(), "accuracy": figures.as_json()}

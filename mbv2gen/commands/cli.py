@@ -8,6 +8,7 @@ from typing import NoReturn
 import rich_click as click
 
 from mbv2gen import __version__
+from mbv2gen.commands import evaluation as commands_of_evaluation
 from mbv2gen.commands import models as commands_of_models
 from mbv2gen.commands import outputs as commands_of_outputs
 from mbv2gen.commands.terminal import one_line
@@ -25,7 +26,7 @@ def cli() -> None:
     """
 
 
-for command in (*commands_of_models.COMMANDS, *commands_of_outputs.COMMANDS):
+for command in (*commands_of_models.COMMANDS, *commands_of_outputs.COMMANDS, *commands_of_evaluation.COMMANDS):
     cli.add_command(command)
 
 

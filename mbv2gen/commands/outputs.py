@@ -1,4 +1,4 @@
-"""Commands on what compile has written: verify, run, evaluate, profile."""
+"""Commands on what compile has written: verify, run, profile."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import rich_click as click
 
-from mbv2gen import accuracy, compiler, float_reference, profiling, verification
-from mbv2gen.accuracy import Accuracy
+from mbv2gen import float_reference, profiling, verification
 from mbv2gen.commands import terminal
-from mbv2gen.commands.terminal import Command, Terminal, percent
+from mbv2gen.commands.terminal import Command, Terminal
 from mbv2gen.errors import CheckFailed, Mbv2genError
 from mbv2gen.hardware import boards, execution
 from mbv2gen.network import FloatArray
@@ -115,54 +114,6 @@ def model_output(network: QuantizedNetwork, made: Int8Array) -> FloatArray:
 
 @click.command()
 @OUT
-@click.option("--images", required=True, metavar="DATA", help="Folder of pictures or CLASS/ folders, .npz or .npy.")
-@click.option("--model", type=FILE, help="The ONNX model. [default: looked for beside OUT and in this folder]")
-@_on("host", "qemu", "numpy")
-@BOARD
-@terminal.options
-def evaluate(out: Path, images: str, model: Path | None, on: str | None, board: str | None) -> None:
-    """Measure accuracy on pictures: float, NumPy int8 and C; top-1, agreement, signal-to-noise. Into report.json.
-
-    Example: mbv2gen evaluate build/flowers --images flowers/test
-    """
-    screen, folder = terminal.current(), open_folder(out)
-    place = execution.find_place(folder, on, board)
-    source = accuracy.find_model(folder, model)
-    if source is None:
-        file = folder.network().source.file
-        screen.warn(f"{file} is neither beside {out} nor here: no float figures; name it with --model")
-    network = None if source is None else compiler.read_network(source, folder.name)
-    with screen.progress("evaluate") as tell:
-        result = accuracy.evaluate(folder, images, network, None if on == "numpy" else place, tell)
-    folder.write_report({**folder.report(), "accuracy": result.as_json()})
-    screen.document(result.as_json())
-    _show_accuracy(screen, result)
-    if not result.is_c_equal:
-        raise CheckFailed(
-            f"{out}: C on {place.title} equals NumPy on {result.c_equal} of {result.images} pictures only; "
-            f"'mbv2gen verify {out} --images {images}' says where"
-        )
-
-
-def _show_accuracy(screen: Terminal, result: Accuracy) -> None:
-    top1 = result.top1
-    cells = "" if result.cells == 1 else f", {result.cells} cells each"
-    screen.line(f"{result.source}: {result.images} pictures{cells}")
-    if result.note:
-        screen.line(f"no top-1: {result.note}")
-    for name, value in (("float", top1.of_float), ("int8 in NumPy", top1.of_int8), ("int8 in C", top1.of_c)):
-        if value is not None:
-            screen.line(f"top-1, {name:<24}{percent(value)}")
-    if result.agreement is not None:
-        screen.line(f"agreement of int8 with float   {percent(result.agreement)}")
-    if result.snr_db is not None:
-        screen.line(f"signal-to-noise of the logits  {result.snr_db:.1f} dB, median {result.snr_median_db:.1f} dB")
-    if result.c_equal is not None:
-        screen.line(f"C equals NumPy, byte for byte  {result.c_equal} of {result.images}")
-
-
-@click.command()
-@OUT
 @click.option("--on", type=click.Choice(["qemu"]), default="qemu", help="Where. [default: qemu]")
 @BOARD
 @terminal.options
@@ -206,4 +157,4 @@ def _show_profile(screen: Terminal, report: Report, measured: Profile) -> None:
     )
 
 
-COMMANDS = (verify, run, evaluate, profile)
+COMMANDS = (verify, run, profile)

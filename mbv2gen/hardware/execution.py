@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from mbv2gen import targets
 from mbv2gen.errors import Mbv2genError
@@ -48,6 +49,13 @@ def _default_board(folder: OutputFolder) -> str:
     return targets.find(str(target)).board or DEFAULT_BOARD
 
 
+def build(folder: OutputFolder, place: Place, *, sanitize: bool = False, taps: bool = False) -> Path:
+    """The program of ``folder`` for ``place``, built where it is not built yet; ``sanitize`` counts on the host."""
+    if place.board is None:
+        return firmware.build_host(folder.path, folder.name, folder.builds, sanitize=sanitize, taps=taps)
+    return firmware.build_board(folder.path, folder.name, place.board, folder.builds, taps=taps)
+
+
 def execute(
     folder: OutputFolder,
     place: Place,
@@ -61,10 +69,7 @@ def execute(
 
     ``sanitize`` counts on the host alone. CheckFailed where the program does not end well.
     """
-    if place.board is None:
-        program = firmware.build_host(folder.path, folder.name, folder.builds, sanitize=sanitize, taps=taps)
-    else:
-        program = firmware.build_board(folder.path, folder.name, place.board, folder.builds, taps=taps)
+    program = build(folder, place, sanitize=sanitize, taps=taps)
     title = f"{folder.name} on {place.title}"
     return runner.run(program, inputs, board=place.board, title=title, taps=taps, progress=tell)
 
