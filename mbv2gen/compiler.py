@@ -25,7 +25,8 @@ from mbv2gen.network import Network
 from mbv2gen.onnx_import import lowering, onnx_file
 from mbv2gen.packing import check as packing_check
 from mbv2gen.pixels import pictures, preprocessing
-from mbv2gen.quantization import bounds, quantized_network_file, quantizer, tflite_file
+from mbv2gen.quantization import bounds, quantized_network_file, quantizer
+from mbv2gen.quantization.exports import EXPORTS
 from mbv2gen.quantized_network import QuantizedNetwork
 
 Progress = Callable[[int, int], None]
@@ -83,8 +84,8 @@ def generate(
     files = {file: text.encode() for file, text in sources.items()}
     files[output_folder.NETWORK] = quantized_network_file.dump(quantized)
     files[output_folder.REPORT] = report.text(report.report(complete))
-    if "tflite" in options.emit:
-        files[f"{network.name}.tflite"] = tflite_file.emit(quantized)
+    for export in (EXPORTS[name] for name in options.emit):
+        files[f"{network.name}{export.ending}"] = export.emit(quantized)
     return complete, files
 
 

@@ -232,7 +232,8 @@ def test_every_command_has_an_example_and_both_common_options(capsys: Capture, n
 
 
 def test_the_commands_are_those_of_the_manual() -> None:
-    assert COMMANDS == ["boards", "compile", "demo", "evaluate", "inspect", "profile", "run", "targets", "verify"]
+    known = ["boards", "compile", "demo", "evaluate", "export", "inspect", "profile", "run", "targets", "verify"]
+    assert known == COMMANDS
 
 
 @pytest.mark.parametrize("words", [("inspect", "absent.onnx"), ("verify", "absent")])
@@ -243,7 +244,7 @@ def test_the_module_as_a_program_ends_with_2_and_without_a_traceback(tmp_path: P
     assert_refused(Ended(result.returncode, result.stdout, result.stderr), "absent")
 
 
-@pytest.mark.parametrize("name", ["verify", "run", "evaluate", "profile"])
+@pytest.mark.parametrize("name", ["verify", "run", "evaluate", "export", "profile"])
 def test_a_folder_that_compile_did_not_write_is_refused(tmp_path: Path, capsys: Capture, name: str) -> None:
     options = {"run": ("--input", "x.npy", "--output", "y.npy"), "evaluate": ("--images", "x")}.get(name, ())
     assert_refused(command(capsys, name, tmp_path, *options), str(tmp_path), "not written by mbv2gen compile")

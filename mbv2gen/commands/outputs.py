@@ -1,7 +1,8 @@
-"""Commands on what compile has written: verify, run, profile."""
+"""Commands on what compile has written: verify, run, export, profile."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,9 +15,10 @@ from mbv2gen.commands.terminal import Command, Terminal
 from mbv2gen.errors import CheckFailed, Mbv2genError
 from mbv2gen.hardware import boards, execution
 from mbv2gen.network import FloatArray
-from mbv2gen.output_folder import open_folder
+from mbv2gen.output_folder import OutputFolder, open_folder
 from mbv2gen.pixels import network_inputs
 from mbv2gen.profiling import Profile
+from mbv2gen.quantization.exports import EXPORTS
 from mbv2gen.quantization.tensor_scales import dequantize
 from mbv2gen.quantized_network import Int8Array, QuantizedNetwork
 from mbv2gen.report import Report
@@ -114,6 +116,44 @@ def model_output(network: QuantizedNetwork, made: Int8Array) -> FloatArray:
 
 @click.command()
 @OUT
+@click.option("--tflite", type=FILE, help="The .tflite to write: int8, equal in TensorFlow Lite Micro in every byte.")
+@click.option("--qdq", type=FILE, help="The QDQ .onnx to write, for onnxruntime and others: within a step a layer.")
+@terminal.options
+def export(out: Path, **files: Path | None) -> None:
+    """Write the integer network of a compiled folder for other tools.
+
+    A file of that name is replaced. compile --emit writes the same bytes into the folder.
+
+    Example: mbv2gen export build/flowers --tflite flowers.tflite --qdq flowers_qdq.onnx
+    """
+    screen, folder = terminal.current(), open_folder(out)
+    wanted = {name: file for name, file in files.items() if file is not None}
+    if not wanted:
+        raise Mbv2genError(f"{out}: nothing to export; name a file with --tflite or --qdq")
+    network = folder.network()
+    made = {file: EXPORTS[name].emit(network) for name, file in wanted.items()}
+    for file, data in made.items():
+        _write(folder, file, data)
+    screen.document({name: str(file) for name, file in wanted.items()})
+    for file, data in made.items():
+        screen.line(f"{file}: {len(data):,} B")
+
+
+def _write(folder: OutputFolder, file: Path, data: bytes) -> None:
+    """In one step; not over what compile has written."""
+    if file.absolute().parent == folder.path.absolute() and file.is_file():
+        raise Mbv2genError(f"{file}: would replace a file of {folder.path} itself; choose another")
+    new = file.with_name(f".{file.name}.new")
+    try:
+        new.write_bytes(data)
+        os.replace(new, file)
+    except OSError as error:
+        new.unlink(missing_ok=True)
+        raise Mbv2genError(f"{file}: cannot be written ({error.strerror}); choose another") from None
+
+
+@click.command()
+@OUT
 @click.option("--on", type=click.Choice(["qemu"]), default="qemu", help="Where. [default: qemu]")
 @BOARD
 @terminal.options
@@ -157,4 +197,4 @@ def _show_profile(screen: Terminal, report: Report, measured: Profile) -> None:
     )
 
 
-COMMANDS = (verify, run, profile)
+COMMANDS = (verify, run, export, profile)

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbv2gen import __version__, arithmetic
-from mbv2gen.errors import Mbv2genError
 from mbv2gen.network import Clamp, Window
+from mbv2gen.quantization.derived_multipliers import check_multipliers
 from mbv2gen.quantization.tflite_flatbuffer import BuiltinOperator, TfliteModel, TfliteOperator, TfliteTensor, serialize
 from mbv2gen.quantized_network import (
     QActivation,
@@ -24,7 +24,6 @@ from mbv2gen.quantized_network import (
     QDepthwiseConv2D,
     QFullyConnected,
     QMean,
-    QOperator,
     QTensor,
     QuantizedNetwork,
 )
@@ -43,11 +42,11 @@ def emit(network: QuantizedNetwork) -> bytes:
     A tensor is [1][h][w][c] there, except that a fully connected layer's output is [1][c].
     Raises Mbv2genError where multipliers do not follow from the scales: a .tflite carries scales alone.
     """
+    check_multipliers(network, "a .tflite")
     draft = _Draft(network)
     for name in network.inputs:
         draft.activation(network.tensor(name))
     for operator in network.operators:
-        _check_multipliers(network, operator)
         if isinstance(operator, QConv2D | QDepthwiseConv2D):
             _emit_convolution(draft, operator)
         elif isinstance(operator, QFullyConnected):
@@ -222,26 +221,3 @@ def _emit_mean(draft: _Draft, operator: QMean) -> None:
 def _emit_activation(draft: _Draft, operator: QActivation) -> None:
     tensor = draft.network.tensor(operator.outputs[0])
     draft.clamp(draft.index[operator.inputs[0]], tensor, operator.act_min, operator.act_max)
-
-
-def _check_multipliers(network: QuantizedNetwork, operator: QOperator) -> None:
-    """TFLite computes multipliers from the scales: they must come out as the network's own."""
-    scales = [network.tensor(name).scale for name in operator.inputs]
-    out_scale = network.tensor(operator.outputs[0]).scale
-    agree = True
-    if isinstance(operator, QAdd):
-        own = (operator.input_multipliers, operator.input_shifts, operator.output_multiplier, operator.output_shift)
-        agree = arithmetic.add_parameters(scales[0], scales[1], out_scale) == own
-    elif isinstance(operator, QMean):
-        h, w, _ = network.shape(operator.inputs[0])
-        agree = arithmetic.mean_parameters(scales[0], out_scale, h * w) == (operator.multiplier, operator.shift)
-    elif not isinstance(operator, QActivation):
-        is_dense = isinstance(operator, QFullyConnected)
-        solve = arithmetic.fully_connected_multiplier if is_dense else arithmetic.conv_multiplier
-        multiplier, shift = solve(scales[0], operator.weight_scale, out_scale)
-        agree = np.array_equal(multiplier, operator.multiplier) and np.array_equal(shift, operator.shift)
-    if not agree:
-        raise Mbv2genError(
-            f"{network.source.file}: node '{operator.name}': multipliers do not follow from the scales, "
-            "which are all that a .tflite carries; emit C instead"
-        )
