@@ -5,13 +5,15 @@ The C is a rendering of this and adds nothing; the NumPy interpreter (program_in
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from dataclasses import dataclass
 
 from mbv2gen.dsp.calls import DSP_BODIES, DspPacker
 from mbv2gen.dsp.ranges import Ranges
 from mbv2gen.packing.plain_calls import plain_work
 from mbv2gen.packing.tables import Table
-from mbv2gen.plan import Buffer, Plan
+from mbv2gen.plan import ARENA_ALIGN, Buffer, Plan
 from mbv2gen.planning.kernels import Access, macs
 from mbv2gen.planning.schedule import FEED, Step
 from mbv2gen.planning.work import Work
@@ -116,6 +118,27 @@ class Program:
         """Steps of the longest segment, the caller included."""
         first_end = self.segments[0][1] + self.is_fed
         return max(first_end, *(end - start for start, end in self.segments))
+
+    @property
+    def arena_align(self) -> int:
+        return ARENA_ALIGN
+
+    @property
+    def context_bytes(self) -> int:
+        """sizeof(NAME_ctx) where pointers have 32 bits: the arena, halfwords, a multiple of four."""
+        halfwords = 2 + self.longest_segment + (2 if self.is_fed else 0)
+        return 4 + -(-2 * halfwords // 4) * 4
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """32 bits of a digest of tables, addresses and order, as C: it names this compile in each of its files."""
+        places = [(buffer.offset, buffer.row_bytes, buffer.rows) for buffer in (*self.buffers, self.output)]
+        digest = hashlib.sha256(repr((self.target, self.feed, self.segments, places)).encode())
+        for call in self.calls:
+            digest.update(repr((call.body, call.work.fields, call.scratch_offset, call.needs)).encode())
+            for table in call.tables:
+                digest.update(table.values.tobytes())
+        return f"0x{digest.hexdigest()[:8]}"
 
     @property
     def segment_starts(self) -> tuple[int, ...]:

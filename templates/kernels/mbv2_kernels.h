@@ -13,6 +13,13 @@
 
 #define MBV2_ABI 1
 
+/* C11 and C++11 spell it differently. */
+#ifdef __cplusplus
+#define MBV2_STATIC_ASSERT(condition, message) static_assert(condition, message)
+#else
+#define MBV2_STATIC_ASSERT(condition, message) _Static_assert(condition, message)
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif

@@ -7,10 +7,40 @@
 #if MBV2_ABI != 1
 #error "these kernels belong to another version of mbv2gen"
 #endif
+#if TINY_COMPILE != 0xa8b9f47e || TINY_WEIGHTS_COMPILE != 0xa8b9f47e
+#error "tiny.c, tiny.h and tiny_weights.h are not of one compile"
+#endif
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define STEP_OF(layer) ((layer) + TINY_FED) /* the caller is step 0 where he pushes rows */
 #define LAYER_OF(step) ((step) - TINY_FED)
+
+/* The header's numbers are those of this plan. */
+#define HEADER_SAYS(number, planned) MBV2_STATIC_ASSERT((number) == (planned), "tiny.h was changed: " #number)
+HEADER_SAYS(TINY_ARENA_BYTES, 48);
+HEADER_SAYS(TINY_ARENA_ALIGN, 16);
+HEADER_SAYS(TINY_INPUT_BYTES, 16);
+HEADER_SAYS(TINY_INPUT_H, 4);
+HEADER_SAYS(TINY_INPUT_W, 4);
+HEADER_SAYS(TINY_INPUT_C, 1);
+HEADER_SAYS(TINY_ROW_BYTES, 4);
+HEADER_SAYS(TINY_FED, 0);
+HEADER_SAYS(TINY_OUTPUT_BYTES, 2);
+HEADER_SAYS(TINY_OUTPUT_C, 2);
+HEADER_SAYS(TINY_LAYERS, 6);
+HEADER_SAYS(sizeof(void *) == 4 ? TINY_CTX_BYTES : sizeof(tiny_ctx), sizeof(tiny_ctx));
+HEADER_SAYS(COUNT(((tiny_ctx *)NULL)->done), 3);
+
+/* Every tensor, ring and scratch lies in the arena. */
+#define IN_ARENA(offset, bytes) MBV2_STATIC_ASSERT((offset) + (bytes) <= TINY_ARENA_BYTES, "outside the arena")
+IN_ARENA(0, 2 * 4); /* stem */
+IN_ARENA(8, 4 * 4); /* input */
+IN_ARENA(8, 3 * 9); /* expand */
+IN_ARENA(0, 1 * 3); /* depthwise */
+IN_ARENA(8, 1 * 2); /* project */
+IN_ARENA(16, 1 * 2); /* pool */
+IN_ARENA(0, 1 * 2); /* classifier */
+IN_ARENA(0, 8); /* scratch of layer 4 */
 
 /* 0 stem: stem */
 static const mbv2_conv layer_0 = {

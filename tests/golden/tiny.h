@@ -5,7 +5,7 @@
  * Input    int8 [4][4][1] NHWC, scale 0.015625, zero point -128
  * Output   int8 [1][1][2] NHWC, scale 0.0625, zero point 5
  * Flash    61 B of weights, 108 B of parameters, and the code
- * RAM      48 B arena, input included; no heap; peak at layer 1
+ * RAM      48 B arena, input included, and 16 B context; no heap; peak at layer 1
  * Work     133 MAC
  *
  * The input is quantized by the caller: q = round(x / scale) + zero point, clamped to -128..127.
@@ -19,6 +19,7 @@
 
 #define TINY_ARENA_BYTES  48
 #define TINY_ARENA_ALIGN  16
+#define TINY_CTX_BYTES    16 /* sizeof(tiny_ctx) where pointers have 32 bits */
 #define TINY_INPUT_BYTES  16
 #define TINY_INPUT_H      4
 #define TINY_INPUT_W      4
@@ -28,6 +29,7 @@
 #define TINY_OUTPUT_BYTES 2
 #define TINY_OUTPUT_C     2
 #define TINY_LAYERS       6
+#define TINY_COMPILE      0xa8b9f47e /* files of different compiles do not go together */
 
 /* What the functions return. */
 #define TINY_OK                0

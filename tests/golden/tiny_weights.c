@@ -4,6 +4,10 @@
  */
 #include "tiny_weights.h"
 
+#if TINY_WEIGHTS_COMPILE != 0xa8b9f47e
+#error "tiny_weights.c and tiny_weights.h are not of one compile"
+#endif
+
 /* 0 stem: stem */
 const int8_t tiny_weights_0[18] = {
     -127,  -90,  -53,  -16,   21,   58,   95, -123,  -86,  -49,  -12,   25,

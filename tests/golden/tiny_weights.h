@@ -4,6 +4,8 @@
 
 #include <stdint.h>
 
+#define TINY_WEIGHTS_COMPILE 0xa8b9f47e
+
 #ifdef __cplusplus
 extern "C" {
 #endif
