@@ -70,6 +70,11 @@ def open_folder(path: Path) -> OutputFolder:
     return OutputFolder(path, str(marker["name"]))
 
 
+def generated_files(path: Path) -> tuple[str, ...]:
+    """The names of the files that a compile wrote into ``path``; none where it is no output folder."""
+    return tuple(_files(path))
+
+
 def check_unchanged(folder: OutputFolder) -> None:
     """Raises CheckFailed naming the first file that is not as ``compile`` wrote it (report.json may grow)."""
     for file, digest in _files(folder.path).items():

@@ -91,6 +91,16 @@ def test_a_missing_function_is_told_by_name(tmp_path: Path) -> None:
         firmware.build_host(broken, "toy", tmp_path / "build", sanitize=False, taps=False)
 
 
+@needs_host_compiler
+def test_what_somebody_put_beside_the_network_is_not_compiled(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    shutil.copytree(TOY, folder)
+    built = firmware.build_host(folder, "toy", tmp_path / "build", sanitize=False, taps=False)
+    (folder / "main.c").write_text("this is no C\n", encoding="utf-8")
+    (folder / "stdint.h").write_text("nor is this\n", encoding="utf-8")
+    assert firmware.build_host(folder, "toy", tmp_path / "build", sanitize=False, taps=False) == built
+
+
 def test_a_folder_that_is_no_network_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Mbv2genError, match=r"has no toy\.h; give a folder that 'mbv2gen compile' wrote"):
         firmware.build_host(tmp_path, "toy", tmp_path / "build", sanitize=False, taps=False, compiler=Path("cc"))

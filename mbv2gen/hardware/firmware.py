@@ -18,6 +18,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from mbv2gen import output_folder
 from mbv2gen.errors import CheckFailed, Mbv2genError
 from mbv2gen.hardware import toolchain
 from mbv2gen.hardware.boards import Board
@@ -130,7 +131,7 @@ def _sources(folder: Path, name: str, ours: Sequence[str], suffixes: tuple[str, 
     """(object file, source) of the network's files and of the firmware's, sorted."""
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
         raise Mbv2genError(f"'{name}' is no name for a network: letters, digits and underscores, a letter first")
-    if not (folder / f"{name}.h").is_file():
+    if folder / f"{name}.h" not in _network_files(folder):
         raise Mbv2genError(f"{folder}: has no {name}.h; give a folder that 'mbv2gen compile' wrote")
     network = (file.name for file in _network_files(folder) if file.suffix in suffixes)
     return tuple((f"{NETWORK_PREFIX}{file}.o", f"network/{file}") for file in network) + tuple(
@@ -185,7 +186,9 @@ def _lay_out(build: _Build, work: Path) -> None:
 
 
 def _network_files(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.iterdir() if p.suffix in (".c", ".S", ".h") and p.is_file())
+    """The C of the network: what the compile wrote, and nothing that somebody put beside it."""
+    files = (folder / file for file in sorted(output_folder.generated_files(folder)))
+    return [file for file in files if file.suffix in (".c", ".S", ".h") and file.is_file()]
 
 
 def _digest(build: _Build) -> str:
