@@ -12,7 +12,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 
-from mbv2gen import __version__, resources
+from mbv2gen import __version__, ownership, resources
 from mbv2gen.dsp import bodies as dsp_bodies
 from mbv2gen.identifiers import comment
 from mbv2gen.packing.fields import Symbol, TableName, Value
@@ -21,7 +21,7 @@ from mbv2gen.planning.layouts import Order, PlanarLines, Planes, PlaneTiles, Sum
 from mbv2gen.program import Call, Program
 
 # What each kernel file includes, so that a folder holds just what it uses.
-COMMON = ("mbv2_kernels.h", "mbv2_arithmetic.h", "mbv2_pipeline.h", "mbv2_pipeline.c", "mbv2_tap.h")
+COMMON = ("mbv2_kernels.h", "mbv2_arithmetic.h", "mbv2_pipeline.h", "mbv2_pipeline.c", "mbv2_tap.h", "mbv2_poison.h")
 DSP_ASSEMBLY = "mbv2_dsp_bodies.S"
 _DOT_BODIES = frozenset({"conv_1x1_s8", "conv_1x1_lines_s8", "fully_connected_s8"})
 
@@ -54,6 +54,7 @@ def render(program: Program, name: str, command: str) -> dict[str, str]:
         "version": __version__,
         "taps": [_tap(call) for call in program.calls],
         "view": _header_view(program),
+        "lives": ownership.ownership(program),
     }
     files = {
         f"{name}.h": "network.h.j2",

@@ -46,6 +46,7 @@ class Call:
     output: Buffer
     scratch_offset: int | None
     scratch_bytes: int
+    keeps_scratch: bool
     units: int
     reduces: bool
     accumulates: bool
@@ -222,6 +223,7 @@ def _call(
         output,
         scratch,
         plan.candidates[step.layer].contract.scratch_bytes(operator, network),
+        plan.candidates[step.layer].contract.keeps_scratch,
         step.units,
         step.reduces,
         step.accumulates,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from mbv2gen.quantized_network import Int8Array, QuantizedNetwork
 @dataclass(frozen=True)
 class Difference:
     """The first value, in the order of execution, that differs. ``layer`` None: all layers' rows are right, but the
-    output is changed after its last row was made."""
+    output is changed after its last row was made. ``poisoned``: it is right where dead bytes stay as they are."""
 
     input: int
     layer: int | None
@@ -30,12 +30,14 @@ class Difference:
     channel: int
     c: int
     numpy: int
+    poisoned: bool = False
 
     def __str__(self) -> str:
         where = "the output, after its last layer was right" if self.layer is None else f"layer {self.layer}"
         return (
             f"input {self.input}: {where} ('{self.name}'), row {self.row}, column {self.column}, "
             f"channel {self.channel}: C has {self.c}, NumPy {self.numpy}"
+            + (", but only where dead bytes are overwritten: a kernel reads what nobody owns" if self.poisoned else "")
         )
 
 
@@ -44,7 +46,8 @@ SUMS_KERNEL = "mbv2_conv_1x1_sums_s8_dsp"
 
 @dataclass(frozen=True)
 class Verification:
-    """What was compared: outputs of all inputs, every row of every layer of the first (but those that never exist).
+    """What was compared: outputs of all inputs, every row of every layer of the first (but those that never exist),
+    on the host with dead bytes ``poisoned``.
 
     ``difference`` None: equal."""
 
@@ -55,6 +58,7 @@ class Verification:
     output_values: int
     layers: int
     layer_values: int
+    poisoned: bool
     difference: Difference | None
 
     def as_json(self) -> dict[str, Any]:
@@ -66,8 +70,9 @@ def verify(
 ) -> Verification:
     """Compare C and NumPy on ``batches`` of inputs int8 [n][h][w][c], ``total`` in all, up to the first difference.
 
-    On the host with the address and undefined-behaviour sanitizers. Raises CheckFailed where a file of the folder
-    is not as it was generated, or the program does not end well.
+    On the host with the address and undefined-behaviour sanitizers; the first input runs once more in a build that
+    overwrites, after each unit of work, all bytes of the arena that the plan calls dead. Raises CheckFailed where a
+    file of the folder is not as it was generated, or the program does not end well.
     """
     check_unchanged(folder)
     network = folder.network()
@@ -77,7 +82,7 @@ def verify(
         if not done:
             seen = [op.outputs[0] for layer, op in enumerate(network.operators) if layer not in unseen]
             tapped = sum(int(np.prod(network.shape(name))) for name in seen)
-            difference = _first_difference(folder, network, place, inputs[:1], 0)
+            difference = _first_difference(folder, network, place, inputs[:1], 0, poison=True)
         if difference is None:
             batch_tell = part(tell, done, total) if tell is not None else None
             difference = _compare(folder, network, place, inputs, before=done, tell=batch_tell)
@@ -87,7 +92,7 @@ def verify(
     values = done * int(np.prod(network.shape(network.outputs[0])))
     board = None if place.board is None else place.board.name
     layers = len(network.operators) - len(unseen)
-    return Verification(folder.name, place.on, board, done, values, layers, tapped, difference)
+    return Verification(folder.name, place.on, board, done, values, layers, tapped, place.board is None, difference)
 
 
 def _compare(
@@ -104,10 +109,21 @@ def _compare(
 
 
 def _first_difference(
-    folder: OutputFolder, network: QuantizedNetwork, place: Place, one: Int8Array, index: int
+    folder: OutputFolder, network: QuantizedNetwork, place: Place, one: Int8Array, index: int, *, poison: bool = False
 ) -> Difference | None:
-    """The first layer of one input whose tapped rows differ; None where all are equal."""
-    result = execution.execute(folder, place, one, sanitize=True, taps=True)
+    """The first value of one input that differs in a layer's tapped rows, or in the output; None where all are equal.
+
+    ``poison``: on the host with dead bytes overwritten. What differs then is looked for without, too."""
+    found = _difference(folder, network, place, one, index, poison=poison and place.board is None)
+    if found is None or not poison or place.board is not None:
+        return found
+    return _difference(folder, network, place, one, index, poison=False) or replace(found, poisoned=True)
+
+
+def _difference(
+    folder: OutputFolder, network: QuantizedNetwork, place: Place, one: Int8Array, index: int, *, poison: bool
+) -> Difference | None:
+    result = execution.execute(folder, place, one, sanitize=True, taps=True, poison=poison)
     taps = (result.taps or ({},))[0]
     wanted = int8_reference.run(network, one)
     unseen = _unseen(folder)
@@ -122,7 +138,8 @@ def _first_difference(
         found = _located(operator.name, layer, made.reshape(expected.shape), expected, index)
         if found is not None:
             return found
-    return None
+    name = network.outputs[0]
+    return _located(name, None, result.outputs.reshape(network.shape(name)), wanted[name][0], index)
 
 
 def _unseen(folder: OutputFolder) -> set[int]:

@@ -25,7 +25,7 @@ def compile_strictly(folder: Path, work: Path, compiler: str, *flags: str) -> st
     return subprocess.run(command, cwd=work, capture_output=True, text=True, check=False).stderr
 
 
-def library(folders: Iterable[Path], work: Path) -> ctypes.CDLL:
+def library(folders: Iterable[Path], work: Path, *flags: str) -> ctypes.CDLL:
     """All sources of several output folders in one image; files of one name must be equal and count once."""
     files: dict[str, bytes] = {}
     for folder in folders:
@@ -35,7 +35,7 @@ def library(folders: Iterable[Path], work: Path) -> ctypes.CDLL:
         (work / name).write_bytes(data)
     compiler = str(toolchain.require_host_compiler())
     sources = sorted(name for name in files if name.endswith(".c"))
-    options = ("-std=c11", "-O1", "-shared", "-fPIC", "-o", "library.so")
+    options = (*flags, "-std=c11", "-O1", "-shared", "-fPIC", "-o", "library.so")
     subprocess.run([compiler, *options, *sources], cwd=work, check=True, capture_output=True)
     return ctypes.CDLL(str(work / "library.so"))
 

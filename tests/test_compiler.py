@@ -63,7 +63,7 @@ def test_two_folders_and_two_processes_give_equal_bytes_whatever_tools_there_are
     assert not any(str(tmp_path).encode() in data for data in outputs[0].values())
 
 
-@pytest.mark.parametrize("defines", [(), ("-DMBV2_TAP",), ("-DMBV2_PROFILE",)], ids=["plain", "tap", "profile"])
+@pytest.mark.parametrize("defines", [(), ("-DMBV2_TAP",), ("-DMBV2_PROFILE",), ("-DMBV2_POISON",)])
 @pytest.mark.parametrize(
     "compiler",
     [

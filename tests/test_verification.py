@@ -192,12 +192,12 @@ def test_a_network_that_is_fed_rows_equals_numpy_in_every_row(tmp_path: Path) ->
 
 
 def check_random_network(seed: int, folder: Path) -> None:
-    """C under sanitizers equals NumPy: every row of every layer of every input."""
+    """C under sanitizers, dead bytes overwritten, equals NumPy: every row of every layer of every input."""
     rng = np.random.default_rng(seed)
     made = random_network(rng, name=f"net{seed}")
     output = write_network(made, folder / f"out{seed}")
     inputs = random_images(rng, made.shape(made.inputs[0]), 3)
-    result = execution.execute(output, HOST, inputs, sanitize=True, taps=True)
+    result = execution.execute(output, HOST, inputs, sanitize=True, taps=True, poison=True)
     wanted = int8_reference.run(made, inputs)
     assert result.taps is not None
     for index, taps in enumerate(result.taps):

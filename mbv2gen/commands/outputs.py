@@ -45,7 +45,8 @@ def _on(*places: str) -> Callable[[Command], Command]:
 def verify(out: Path, on: str | None, board: str | None, images: str | None, count: int | None) -> None:
     """Prove that the C equals the NumPy reference in every byte; on the host under address and UB sanitizers.
 
-    Compares the output of every input and every row of every layer of the first one. Where something differs, it
+    Compares the output of every input and every row of every layer of the first one, on the host with every byte of
+    the arena that nobody owns overwritten after each unit of work. Where something differs, it
     says in which layer, row, column and channel first.
 
     Example: mbv2gen verify build/flowers --on qemu
@@ -67,6 +68,7 @@ def verify(out: Path, on: str | None, board: str | None, images: str | None, cou
     screen.line(
         f"{out}: C on {place.title} equals NumPy in all {result.output_values:,} output values of {result.inputs} "
         f"inputs, and in all {result.layer_values:,} values of {result.layers} layers of the first"
+        + (", dead bytes overwritten" if result.poisoned else "")
     )
 
 

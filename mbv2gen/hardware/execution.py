@@ -49,10 +49,15 @@ def _default_board(folder: OutputFolder) -> str:
     return targets.find(str(target)).board or DEFAULT_BOARD
 
 
-def build(folder: OutputFolder, place: Place, *, sanitize: bool = False, taps: bool = False) -> Path:
-    """The program of ``folder`` for ``place``, built where it is not built yet; ``sanitize`` counts on the host."""
+def build(
+    folder: OutputFolder, place: Place, *, sanitize: bool = False, taps: bool = False, poison: bool = False
+) -> Path:
+    """The program of ``folder`` for ``place``, built where it is not built yet.
+
+    ``sanitize`` and ``poison`` count on the host alone.
+    """
     if place.board is None:
-        return firmware.build_host(folder.path, folder.name, folder.builds, sanitize=sanitize, taps=taps)
+        return firmware.build_host(folder.path, folder.name, folder.builds, sanitize=sanitize, taps=taps, poison=poison)
     return firmware.build_board(folder.path, folder.name, place.board, folder.builds, taps=taps)
 
 
@@ -63,13 +68,14 @@ def execute(
     *,
     sanitize: bool = False,
     taps: bool = False,
+    poison: bool = False,
     tell: Tell | None = None,
 ) -> RunResult:
     """Build the program where it is not built yet, and run it on ``inputs``, int8 [n][h][w][c].
 
-    ``sanitize`` counts on the host alone. CheckFailed where the program does not end well.
+    ``sanitize`` and ``poison`` count on the host alone; CheckFailed where the program does not end well.
     """
-    program = build(folder, place, sanitize=sanitize, taps=taps)
+    program = build(folder, place, sanitize=sanitize, taps=taps, poison=poison)
     title = f"{folder.name} on {place.title}"
     return runner.run(program, inputs, board=place.board, title=title, taps=taps, progress=tell)
 

@@ -57,15 +57,23 @@ class _Build:
 
 
 def build_host(
-    folder: Path, name: str, build_dir: Path, *, sanitize: bool, taps: bool, compiler: Path | None = None
+    folder: Path,
+    name: str,
+    build_dir: Path,
+    *,
+    sanitize: bool,
+    taps: bool,
+    poison: bool = False,
+    compiler: Path | None = None,
 ) -> Path:
     """The program for this machine -> its path.
 
     ``sanitize``: with the address and undefined-behaviour sanitizers, ending at the first finding. ``taps``: it writes
-    every layer's rows. Mbv2genError where the folder is no compiled network or a tool is missing; CheckFailed where
-    the compiler refuses the sources.
+    every layer's rows. ``poison``: after each unit of work it overwrites all bytes of the arena that nobody owns.
+    Mbv2genError where the folder is no compiled network or a tool is missing; CheckFailed where the compiler refuses
+    the sources.
     """
-    flags = _HOST_FLAGS + (_SANITIZERS if sanitize else ()) + (("-DMBV2_TAP",) if taps else ())
+    flags = _HOST_FLAGS + (_SANITIZERS if sanitize else ()) + _defines(taps=taps, poison=poison)
     build = _Build(
         name=name,
         title=f"{name} on the host",
@@ -90,7 +98,7 @@ def build_board(
     fit nowhere.
     """
     flags = (f"-mcpu={board.core}", *board.flags, *_BOARD_FLAGS)
-    flags += (("-DMBV2_TAP",) if taps else ()) + (("-DMBV2_PROFILE",) if profile else ())
+    flags += _defines(taps=taps, profile=profile)
     sources = _sources(folder, name, _BOARD_SOURCES, (".c", ".S"))
     for memory in board.weights:
         build = _Build(
@@ -117,6 +125,12 @@ def build_board(
             if error.memory != memory or memory == board.weights[-1]:
                 raise
     raise AssertionError("a board has a memory for the weights")
+
+
+def _defines(**wanted: bool) -> tuple[str, ...]:
+    """-DMBV2_... for each kind of build that is wanted."""
+    names = {"taps": "MBV2_TAP", "profile": "MBV2_PROFILE", "poison": "MBV2_POISON"}
+    return tuple(f"-D{names[kind]}" for kind, is_wanted in wanted.items() if is_wanted)
 
 
 class _NoRoomError(Mbv2genError):

@@ -2,6 +2,7 @@
 #include "tiny.h"
 #include "tiny_weights.h"
 #include "mbv2_pipeline.h"
+#include "mbv2_poison.h"
 #include "mbv2_tap.h"
 
 #if MBV2_ABI != 1
@@ -251,6 +252,49 @@ static void tap_unit(const uint8_t *arena, unsigned layer, uint32_t unit) {
 }
 #endif
 
+#ifdef MBV2_POISON
+static const mbv2_owned owned_rows[] = {
+    { {.offset = 8, .row_bytes = 4, .rows = 4}, MBV2_OWNED_ROWS, 4, -1, 0, 0}, /* 0 input */
+    { {.offset = 0, .row_bytes = 4, .rows = 2}, MBV2_OWNED_ROWS, 2, 0, 0, 0}, /* 1 stem */
+    { {.offset = 8, .row_bytes = 9, .rows = 3}, MBV2_OWNED_ROWS, 3, 1, 0, 0}, /* 2 expand */
+    { {.offset = 0, .row_bytes = 3, .rows = 1}, MBV2_OWNED_ROWS, 1, 2, 0, 0}, /* 3 depthwise */
+    { {.offset = 8, .row_bytes = 2, .rows = 1}, MBV2_OWNED_ROWS, 1, 3, 0, 0}, /* 4 project */
+    { {.offset = 16, .row_bytes = 2, .rows = 1}, MBV2_OWNED_ROWS, 1, 4, 0, 0}, /* 5 pool */
+    { {.offset = 0, .row_bytes = 2, .rows = 1}, MBV2_OWNED_ROWS, 1, 5, 0, 1}, /* 6 classifier */
+    { {.offset = 0, .row_bytes = 8, .rows = 1}, MBV2_OWNED_ROWS, 1, 4, 1, 0}, /* 7 scratch of pool */
+};
+
+static const mbv2_reader readers_of[] = {
+    {0, 0, 2, 1},
+    {1, 1, 1, 1},
+    {2, 2, 2, 0},
+    {3, 3, 1, 0},
+    {4, 4, 1, 0},
+    {5, 5, 0, 0},
+    {7, 4, 0, 0},
+};
+
+/* Overwrites all bytes but those that somebody still needs; steps before and behind the segment are complete or not begun. */
+static void poison_unowned(const tiny_ctx *ctx) {
+    static uint8_t owned[TINY_ARENA_BYTES];
+    uint16_t done[COUNT(steps)];
+    const unsigned first = segments[ctx->segment], end = segments[ctx->segment + 1];
+    for (unsigned i = 0; i < COUNT(steps); i++) done[i] = i < first ? steps[i].units : i < end ? ctx->done[i - first] : 0;
+    for (unsigned i = 0; i < TINY_ARENA_BYTES; i++) owned[i] = 0;
+    for (unsigned i = 0; i < COUNT(owned_rows); i++) {
+        int32_t needed = owned_rows[i].kept ? 0 : owned_rows[i].height;
+        for (unsigned k = 0; k < COUNT(readers_of); k++) {
+            const int32_t row = mbv2_reader_needs(&readers_of[k], owned_rows[i].height, steps, done);
+            if (readers_of[k].tensor == i && row < needed) needed = row;
+        }
+        mbv2_owned_mark(&owned_rows[i], needed, mbv2_owned_made(&owned_rows[i], steps, done), owned);
+    }
+    for (unsigned i = 0; i < TINY_ARENA_BYTES; i++) {
+        if (!owned[i]) ctx->arena[i] = MBV2_POISON_BYTE;
+    }
+}
+#endif
+
 static void enter_segment(tiny_ctx *ctx, unsigned segment) {
     ctx->segment = (uint16_t)segment;
     const unsigned count = (unsigned)(segments[segment + 1] - segments[segment]);
@@ -302,6 +346,9 @@ int tiny_step(tiny_ctx *ctx) {
     tap_unit(ctx->arena, LAYER_OF(step), unit);
 #endif
     ctx->done[next] = (uint16_t)(unit + 1);
+#ifdef MBV2_POISON
+    poison_unowned(ctx);
+#endif
     ctx->next = steps[step].last_consumer;
     return TINY_MORE;
 }
