@@ -24,16 +24,20 @@
 
 #define EXIT_USAGE 2
 #define GUARD_BYTES 64u
+#define BLOCK_BYTES 32u /* what a memory protection unit can tell apart */
 #define LINE_BYTES 128u
 #define TAP_END 0xFFFFFFFFu
 #define APART __attribute__((noinline)) /* its line of text is not on the stack while the network runs */
 
 _Static_assert(GUARD_BYTES % NN_ARENA_ALIGN == 0, "the front guard would spoil the arena's alignment");
 
+/* Behind the arena begins a block, if its alignment allows that: the MPU then catches the first byte too many. */
+#define SLACK_BYTES ((BLOCK_BYTES - NN_ARENA_BYTES % BLOCK_BYTES) % BLOCK_BYTES / NN_ARENA_ALIGN * NN_ARENA_ALIGN)
+
 static struct {
-    _Alignas(NN_ARENA_ALIGN) uint8_t front[GUARD_BYTES];
+    _Alignas(GUARD_BYTES) uint8_t front[GUARD_BYTES + SLACK_BYTES];
     uint8_t arena[NN_ARENA_BYTES];
-    uint8_t back[GUARD_BYTES];
+    uint8_t back[GUARD_BYTES + BLOCK_BYTES];
 } memory;
 
 static NN_ctx context;
@@ -106,55 +110,63 @@ static uint8_t noise(uint32_t *state) {
 
 static uint32_t seed(uint32_t run) { return (run + 1u) * 2654435761u | 1u; }
 
-/* Noise in the guards and in the arena; from here to `broken_guards` the guards are nobody's. */
+static void fill(uint8_t *to, uint32_t bytes, uint32_t *state) {
+    for (uint32_t i = 0; i < bytes; i++) {
+        to[i] = noise(state);
+    }
+}
+
+typedef struct change {
+    uint32_t bytes; /* how many are not what `fill` wrote; one written with its own noise does not show */
+    uint32_t end;   /* one past the last of them */
+} change;
+
+static change find_change(const uint8_t *in, uint32_t bytes, uint32_t *state) {
+    change found = {0, 0};
+    for (uint32_t i = 0; i < bytes; i++) {
+        if (in[i] != noise(state)) {
+            found.bytes++;
+            found.end = i + 1u;
+        }
+    }
+    return found;
+}
+
+/* Noise in the guards and in the arena; from here to `find_changes` the guards are nobody's. */
 static void make_noise(uint32_t run) {
     uint32_t state = seed(run);
-    for (uint32_t i = 0; i < GUARD_BYTES; i++) {
-        memory.front[i] = noise(&state);
-        memory.back[i] = noise(&state);
-    }
-    for (uint32_t i = 0; i < NN_ARENA_BYTES; i++) {
-        memory.arena[i] = noise(&state);
-    }
-    port_forbid(memory.front, GUARD_BYTES);
-    port_forbid(memory.back, GUARD_BYTES);
+    fill(memory.front, sizeof memory.front, &state);
+    fill(memory.arena, sizeof memory.arena, &state);
+    fill(memory.back, sizeof memory.back, &state);
+    port_forbid(memory.front, sizeof memory.front);
+    port_forbid(memory.back, sizeof memory.back);
 }
 
-static uint32_t broken_guards(uint32_t run) {
-    uint32_t state = seed(run);
-    uint32_t broken = 0;
-    port_allow(memory.front, GUARD_BYTES);
-    port_allow(memory.back, GUARD_BYTES);
-    for (uint32_t i = 0; i < GUARD_BYTES; i++) {
-        broken += memory.front[i] != noise(&state) ? 1u : 0u;
-        broken += memory.back[i] != noise(&state) ? 1u : 0u;
-    }
-    return broken;
-}
+typedef struct traces {
+    uint32_t broken;  /* bytes changed outside the arena */
+    uint32_t touched; /* the arena up to the last changed byte */
+} traces;
 
-/* Bytes of the arena up to the last that the run has changed; one written with its own noise does not show. */
-static uint32_t touched_arena(uint32_t run) {
+static traces find_changes(uint32_t run) {
     uint32_t state = seed(run);
-    uint32_t touched = 0;
-    for (uint32_t i = 0; i < 2 * GUARD_BYTES; i++) {
-        (void)noise(&state);
-    }
-    for (uint32_t i = 0; i < NN_ARENA_BYTES; i++) {
-        touched = memory.arena[i] != noise(&state) ? i + 1 : touched;
-    }
-    return touched;
+    port_allow(memory.front, sizeof memory.front);
+    port_allow(memory.back, sizeof memory.back);
+    const change front = find_change(memory.front, sizeof memory.front, &state);
+    const change arena = find_change(memory.arena, sizeof memory.arena, &state);
+    const change back = find_change(memory.back, sizeof memory.back, &state);
+    return (traces){front.bytes + back.bytes, arena.end};
 }
 
 /* One result line, and in a profile build one a layer. 0, or -1 where the file cannot be written. */
-APART static int write_result(int file, uint32_t run, int status, uint32_t broken, const measurement *taken) {
+APART static int write_result(int file, uint32_t run, int status, traces found, const measurement *taken) {
     line text = {.length = 0};
     add_number(&text, "run ", run);
     add_number(&text, " status ", (uint32_t)status);
-    add_number(&text, " guard ", broken);
+    add_number(&text, " guard ", found.broken);
     add_number(&text, " full ", taken->stack_full ? 1u : 0u);
     add_if_known(&text, " stack ", taken->has_stack, taken->stack_bytes);
     add_if_known(&text, " instructions ", taken->has_instructions, taken->instructions);
-    add_number(&text, " touched ", touched_arena(run));
+    add_number(&text, " touched ", found.touched);
     int failed = write_line(file, &text);
     for (unsigned layer = 0; taken->has_layers && layer <= NN_LAYERS; layer++) {
         text.length = 0;
@@ -246,7 +258,7 @@ static const char *infer_all(int input_file, int output_file, int result_file, u
         if (got <= 0) {
             return got == 0 ? NULL : "the input file ends within an input";
         }
-        const uint32_t broken = broken_guards(*runs);
+        const traces found = find_changes(*runs);
 #ifdef MBV2_TAP
         end_taps(*runs);
         if (tap_failed) {
@@ -254,7 +266,7 @@ static const char *infer_all(int input_file, int output_file, int result_file, u
         }
 #endif
         if (port_write(output_file, NN_output(&context), NN_OUTPUT_BYTES) != 0 ||
-            write_result(result_file, *runs, status, broken, &taken) != 0) {
+            write_result(result_file, *runs, status, found, &taken) != 0) {
             return "the result files cannot be written";
         }
     }

@@ -19,7 +19,7 @@ int port_close(int file);
 /* One line for the person who runs it (standard error). */
 void port_message(const char *text);
 
-/* Bytes that nobody may touch from now on, where the machine can watch that (address sanitizer). */
+/* Bytes that nobody may touch from now on, where the machine can watch that (address sanitizer, mpu.c). */
 void port_forbid(const void *from, size_t bytes);
 void port_allow(const void *from, size_t bytes);
 

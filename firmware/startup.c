@@ -2,6 +2,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "mpu.h"
+#include "port.h"
 #include "semihosting.h"
 
 #define EXIT_FAULT 3u
@@ -21,7 +23,7 @@
 #define HAS_FAULT_REGISTERS 1
 #endif
 
-extern uint32_t stack_limit[], stack_top[];
+extern uint32_t stack_guard[], stack_limit[], stack_top[];
 extern uint32_t data_start[], data_end[], bss_start[], bss_end[];
 extern const uint32_t data_image[];
 
@@ -61,6 +63,10 @@ __attribute__((used)) _Noreturn void start(void) {
     REGISTER(SCB_SHCSR) |= 0x70000u;
     __asm volatile("dsb\n\tisb" ::: "memory");
 #endif
+#if defined(__ARM_ARCH_8M_MAIN__) || defined(__ARM_ARCH_8_1M_MAIN__)
+    __asm volatile("msr msplim, %0" ::"r"(stack_limit));
+#endif
+    port_forbid(stack_guard, (size_t)((uintptr_t)stack_limit - (uintptr_t)stack_guard));
     static char line[COMMAND_BYTES];
     char *words[MAX_ARGUMENTS];
     const uint32_t block[2] = {(uint32_t)line, sizeof line};
@@ -111,8 +117,9 @@ static void put(const char *name, uint32_t value) {
 __attribute__((used)) _Noreturn void report_fault(const uint32_t *frame) {
     uint32_t exception;
     __asm volatile("mrs %0, ipsr" : "=r"(exception));
+    mpu_pause();
     put("FAULT exception=", exception);
-    if (frame >= stack_limit && frame + 8 <= stack_top) {
+    if (frame > stack_limit && frame + 8 <= stack_top) { /* Armv8-M leaves sp at the limit where it writes no frame */
         put(" pc=", frame[6]);
         put(" lr=", frame[5]);
         put(" r0=", frame[0]);

@@ -330,12 +330,49 @@ def test_the_arena_is_touched_up_to_the_last_byte_that_the_network_writes(build_
 
 @needs_arm_compiler
 @needs_qemu
-def test_a_stack_used_to_its_end_is_told(build_dir: Path) -> None:
-    """On the M7's board memory below the stack swallows writes: nothing else would tell."""
-    board = boards.load("mps2-an500")
+@ALL_BOARDS
+def test_a_stack_used_to_its_last_word_is_told_and_one_word_more_is_a_fault(
+    build_dir: Path, board: boards.Board
+) -> None:
     program = firmware.build_board(TOY, "toy", board, build_dir)
+    used = runner.run(program, toy_inputs(1, USES_STACK, 40), board=board).whole_stack_bytes
+    assert used is not None
+    last = 40 + (board.stack_bytes - used) // 4
     with pytest.raises(CheckFailed, match="stack is too small: it was used to its end"):
-        runner.run(program, toy_inputs(1, USES_STACK, board.stack_bytes // 4), board=board)
+        runner.run(program, toy_inputs(1, USES_STACK, last), board=board)
+    with pytest.raises(CheckFailed, match=r"^[^\n]*fault: [^\n]*stack[^\n]*$"):
+        runner.run(program, toy_inputs(1, USES_STACK, last + 1), board=board)
+
+
+@pytest.fixture(scope="module")
+def whole_blocks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy with an arena that is a multiple of an MPU's blocks."""
+    return changed_toy(tmp_path_factory.mktemp("toy") / "large", "toy.h", "ARENA_BYTES 133", "ARENA_BYTES 160")
+
+
+@needs_arm_compiler
+@needs_qemu
+@pytest.mark.parametrize("board", [b for b in boards.all_boards() if b.stack_guard_bytes], ids=lambda board: board.name)
+def test_the_mpu_catches_the_first_byte_beside_the_arena(
+    build_dir: Path, whole_blocks: Path, board: boards.Board
+) -> None:
+    """Read or written, behind or in front; told with its address."""
+    program = firmware.build_board(whole_blocks, "toy", board, build_dir)
+    told = r"fault: data access violation 0x[0-9a-f]{8}, outside the arena, in mbv2_misbehave"
+    misdeeds = [(kind, by) for kind in (READS_BEHIND_ARENA, WRITES_BEHIND_ARENA, WRITES_BEFORE_ARENA) for by in (0, 63)]
+    for kind, distance in misdeeds:
+        with pytest.raises(CheckFailed, match=rf"^[^\n]*{told}[^\n]*$"):
+            runner.run(program, toy_inputs(1, kind, distance), board=board)
+    assert runner.run(program, toy_inputs(3), board=board).touched_arena_bytes == 2 * 64
+
+
+@needs_arm_compiler
+@needs_qemu
+def test_without_an_mpu_the_paint_tells(build_dir: Path, whole_blocks: Path) -> None:
+    board = boards.load("microbit")
+    program = firmware.build_board(whole_blocks, "toy", board, build_dir)
+    with pytest.raises(CheckFailed, match=r"writes outside its arena \(1 of the bytes"):
+        runner.run(program, toy_inputs(1, WRITES_BEHIND_ARENA), board=board)
 
 
 @needs_host_compiler

@@ -16,6 +16,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+WITHOUT_MPU = frozenset({"cortex-m0"})
+
 Table: TypeAlias = dict[str, Any]
 
 
@@ -71,6 +73,11 @@ class Board:
 
     def memory(self, name: str) -> Memory:
         return next(m for m in self.memories if m.name == name)
+
+    @property
+    def stack_guard_bytes(self) -> int:
+        """Below the stack, for the memory protection unit, where the core has one; a power of two."""
+        return 0 if self.core in WITHOUT_MPU else 256
 
     @property
     def ram_bytes(self) -> int:

@@ -6,7 +6,7 @@ import re
 import signal
 from pathlib import Path
 
-from mbv2gen.hardware.image_sizes import function_at
+from mbv2gen.hardware.image_sizes import function_at, variable_at
 
 # Armv7-M and Armv8-M Architecture Reference Manuals, CFSR (Configurable Fault Status Register).
 _CFSR = {
@@ -23,7 +23,7 @@ _CFSR = {
     17: "invalid state",
     18: "invalid return address",
     19: "no coprocessor",
-    20: "stack limit",
+    20: "the stack ran over its limit",
     24: "unaligned access",
     25: "division by zero",
 }
@@ -60,6 +60,8 @@ def _fault(registers: str, program: Path) -> str:
         address = f" 0x{values['bfar']:08x}"
     elif cfsr >> _MMFAR_VALID & 1:
         address = f" 0x{values['mmfar']:08x}"
+        if variable_at(program, values["mmfar"]) == "memory":  # main.c's, of which the guards alone are protected
+            address += ", outside the arena,"
     function = function_at(program, values["pc"]) if "pc" in values else None
     return (
         f"fault: {', '.join(causes) or 'hard fault'}{address}"

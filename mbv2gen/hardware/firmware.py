@@ -29,7 +29,7 @@ LINK_MAP = "program.map"
 NETWORK_PREFIX = "network_"  # of the network's object files; everything else is the firmware's
 
 _HOST_SOURCES = ("main.c", "port_stdio.c", "measure_none.c")
-_BOARD_SOURCES = ("main.c", "port_semihosting.c", "measure_cortex_m.c", "startup.c", "memory.c")
+_BOARD_SOURCES = ("main.c", "port_semihosting.c", "measure_cortex_m.c", "startup.c", "mpu.c", "memory.c")
 _HOST_FLAGS = ("-std=c11", "-O2", "-g", "-Wall", "-Wextra")
 _SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
 _BOARD_FLAGS = (

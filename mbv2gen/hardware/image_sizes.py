@@ -71,9 +71,18 @@ def image_sizes(elf: Path, name: str) -> ImageSizes:
 
 def function_at(elf: Path, address: int) -> str | None:
     """The function that an address of the image lies in, where it has a section of its own."""
+    return _symbol_at(elf, address, "text")
+
+
+def variable_at(elf: Path, address: int) -> str | None:
+    """The variable without initial value that an address of the image lies in."""
+    return _symbol_at(elf, address, "bss")
+
+
+def _symbol_at(elf: Path, address: int, kind: str) -> str | None:
     for section in _placed(elf):
-        if section.kind == "text" and 0 <= address - section.address < section.size_bytes:
-            return section.section.removeprefix(".text").lstrip(".") or None
+        if section.kind == kind and 0 <= address - section.address < section.size_bytes:
+            return section.section.removeprefix(f".{kind}").lstrip(".") or None
     return None
 
 
