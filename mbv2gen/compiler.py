@@ -25,7 +25,7 @@ from mbv2gen.network import Network
 from mbv2gen.onnx_import import lowering, onnx_file
 from mbv2gen.packing import check as packing_check
 from mbv2gen.pixels import pictures, preprocessing
-from mbv2gen.quantization import bounds, quantized_network_file, quantizer
+from mbv2gen.quantization import bounds, given_network, quantized_network_file, quantizer
 from mbv2gen.quantization.exports import EXPORTS
 from mbv2gen.quantized_network import QuantizedNetwork
 
@@ -117,6 +117,8 @@ def quantize(
         toml=model.with_suffix(".toml"),
     )
     warnings: tuple[str, ...] = (how.note,) if how.note else ()
+    if network.is_quantized:
+        return _as_given(network, how, options, warnings, progress)
     if options.calibration is None:
         warnings += (
             "no --calibration: ranges come from ReLU6 and synthetic pictures, and accuracy will suffer; "
@@ -125,6 +127,23 @@ def quantize(
         return quantizer.quantize(network, None, how, progress), warnings
     data = pictures.open_pictures(options.calibration, network.shape(network.inputs[0]), how, network.model_input)
     return quantizer.quantize(network, data, how, progress), warnings
+
+
+def _as_given(
+    network: Network,
+    how: preprocessing.Preprocessing,
+    options: Options,
+    warnings: tuple[str, ...],
+    progress: Progress | None,
+) -> tuple[QuantizedNetwork, tuple[str, ...]]:
+    """A network that its file has quantized already."""
+    data = None
+    if options.calibration is not None:
+        data = pictures.open_pictures(options.calibration, network.shape(network.inputs[0]), how, network.model_input)
+        left = given_network.unquantized(network)
+        kept = "the file is quantized: its own scales and zero points are kept, --calibration "
+        warnings += (kept + (f"gives a range to {', '.join(left)} alone" if left else "changes none of them"),)
+    return given_network.quantize(network, data, how, progress), warnings
 
 
 def command_line(model: Path, name: str, options: Options) -> str:

@@ -38,7 +38,10 @@ class Node:
 
 @dataclass(frozen=True)
 class Graph:
-    """``values`` holds what is computed, ``constants`` (read-only arrays) what is known; a name is in one of them."""
+    """``values`` holds what is computed, ``constants`` (read-only arrays) what is known; a name is in one of them.
+
+    ``steps`` has, for a constant that a DequantizeLinear made, the scale of every element, in an array of its shape.
+    """
 
     file: str
     sha256: str
@@ -48,5 +51,6 @@ class Graph:
     nodes: tuple[Node, ...]
     values: Mapping[str, Value]
     constants: Mapping[str, Constant]
+    steps: Mapping[str, Constant]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +24,34 @@ def frozen(array: NDArray[np.generic], dtype: type[np.generic]) -> NDArray[np.ge
     return result
 
 
+def float32(array: NDArray[np.generic]) -> FloatArray:
+    """``array`` as a network holds its weights: contiguous, read-only, float32."""
+    return cast("FloatArray", frozen(array, np.float32))
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The values an int8 tensor can hold: scale * (q - zero_point), q = -128..127. ``scale`` is a float32 value."""
+
+    scale: float
+    zero_point: int
+
+    @property
+    def low(self) -> float:
+        return self.scale * (-128 - self.zero_point)
+
+    @property
+    def high(self) -> float:
+        return self.scale * (127 - self.zero_point)
+
+
 @dataclass(frozen=True)
 class Tensor:
-    """One activation, (h, w, c)."""
+    """One activation, (h, w, c). ``grid`` is the file's own where the file is quantized, else None."""
 
     name: str
     shape: Shape
+    grid: Grid | None = None
 
 
 @dataclass(frozen=True)
@@ -69,7 +91,11 @@ class Window:
 
 @dataclass(frozen=True)
 class Conv2D:
-    """y[co] = clamp(bias[co] + sum over kh, kw, ci of weights[co][kh][kw][ci] * x). Pointwise: the window is 1x1."""
+    """y[co] = clamp(bias[co] + sum over kh, kw, ci of weights[co][kh][kw][ci] * x). Pointwise: the window is 1x1.
+
+    ``weight_scale``, here and below, is the file's own where it holds integer weights: weights / weight_scale are
+    these integers. None where the weights are float.
+    """
 
     name: str
     inputs: tuple[str]
@@ -78,6 +104,7 @@ class Conv2D:
     bias: FloatArray  # [c_out]
     window: Window
     clamp: Clamp = Clamp()
+    weight_scale: FloatArray | None = None  # [c_out]
 
     @property
     def kind(self) -> str:
@@ -95,6 +122,7 @@ class DepthwiseConv2D:
     bias: FloatArray  # [c]
     window: Window
     clamp: Clamp = Clamp()
+    weight_scale: FloatArray | None = None  # [c]
     kind: str = "depthwise"
 
 
@@ -108,6 +136,7 @@ class FullyConnected:
     weights: FloatArray  # [c_out][h * w * c]
     bias: FloatArray  # [c_out]
     clamp: Clamp = Clamp()
+    weight_scale: FloatArray | None = None  # [c_out]
     kind: str = "fully_connected"
 
 
@@ -201,7 +230,10 @@ class ModelOutput:
 
 @dataclass(frozen=True)
 class Network:
-    """A float network. ``macs`` are counted on the ONNX file itself, before anything is pruned."""
+    """A float network. ``macs`` are counted on the ONNX file itself, before anything is pruned.
+
+    Of a quantized file it is what the file says in real numbers, without the rounding of activations.
+    """
 
     name: str
     tensors: tuple[Tensor, ...]
@@ -213,6 +245,11 @@ class Network:
     model_output: ModelOutput
     source: Source
     macs: int
+
+    @property
+    def is_quantized(self) -> bool:
+        """Whether the file brings grids of its own, to be kept as they are."""
+        return any(tensor.grid is not None for tensor in self.tensors)
 
     def tensor(self, name: str) -> Tensor:
         return next(t for t in self.tensors if t.name == name)

@@ -152,7 +152,10 @@ class PixelInput:
 
 @dataclass(frozen=True)
 class QuantizedNetwork:
-    """An int8 network; operators, blocks and names are the Network's own."""
+    """An int8 network; operators, blocks and names are the Network's own.
+
+    ``is_given``: scales are those of the file, so that real inputs are rounded as ONNX's QuantizeLinear does.
+    """
 
     name: str
     tensors: tuple[QTensor, ...]
@@ -165,6 +168,7 @@ class QuantizedNetwork:
     pixel_input: PixelInput | None
     source: Source
     macs: int
+    is_given: bool = False
 
     def tensor(self, name: str) -> QTensor:
         return next(t for t in self.tensors if t.name == name)

@@ -10,6 +10,7 @@ from mbv2gen.onnx_import.draft import (
     Draft,
     DraftOperator,
     Padding,
+    Rounding,
     bypassed,
     clamped,
     composed,
@@ -49,7 +50,7 @@ def fuse_activations(draft: Draft) -> Draft:
         if isinstance(before, Padding):
             if clamped(0.0, operator.clamp) == 0.0:
                 return _activation_before_padding(draft, before, operator)
-        elif not isinstance(before, (Affine, Mean)):
+        elif not isinstance(before, (Affine, Mean, Rounding)):
             fused = replace(before, outputs=operator.outputs, clamp=composed(before.clamp, operator.clamp))
             return substituted(draft, {id(before): None, id(operator): fused})
     return draft

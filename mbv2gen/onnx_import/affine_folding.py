@@ -12,7 +12,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mbv2gen.network import Conv2D, DepthwiseConv2D, FloatArray, FullyConnected, Window, frozen
+from mbv2gen.network import Conv2D, DepthwiseConv2D, FloatArray, FullyConnected, Window, float32
 from mbv2gen.onnx_import.draft import Affine, Draft, DraftOperator, bypassed, substituted
 
 Weighted: TypeAlias = Conv2D | DepthwiseConv2D | FullyConnected
@@ -67,7 +67,7 @@ def affine_as_depthwise(draft: Draft) -> Draft:
     changes: dict[int, DraftOperator | None] = {}
     for item in draft.operators:
         if isinstance(item, Affine):
-            weights, bias = _frozen(item.scale[None, None, :]), _frozen(item.bias)
+            weights, bias = float32(item.scale[None, None, :]), float32(item.bias)
             changes[id(item)] = DepthwiseConv2D(item.name, item.inputs, item.outputs, weights, bias, Window())
     return substituted(draft, changes) if changes else draft
 
@@ -79,11 +79,6 @@ def _pads(operator: Weighted) -> bool:
     return any((window.pad_top, window.pad_left, window.pad_bottom, window.pad_right))
 
 
-def _frozen(array: NDArray[np.float64]) -> FloatArray:
-    result: FloatArray = frozen(array, np.float32)  # type: ignore[assignment]
-    return result
-
-
 def _scaled_outputs(layer: Weighted, affine: Affine) -> Weighted:
     """``layer`` and then ``affine``."""
     weights = layer.weights.astype(np.float64)
@@ -92,7 +87,13 @@ def _scaled_outputs(layer: Weighted, affine: Affine) -> Weighted:
     else:
         weights = weights * affine.scale.reshape(-1, *[1] * (weights.ndim - 1))
     bias = layer.bias * affine.scale + affine.bias
-    return replace(layer, outputs=affine.outputs, weights=_frozen(weights), bias=_frozen(bias))
+    return replace(
+        layer,
+        outputs=affine.outputs,
+        weights=float32(weights),
+        bias=float32(bias),
+        weight_scale=_scaled_steps(layer, affine.scale),
+    )
 
 
 def _scaled_inputs(layer: Weighted, affine: Affine) -> Weighted:
@@ -100,7 +101,18 @@ def _scaled_inputs(layer: Weighted, affine: Affine) -> Weighted:
     weights = layer.weights.astype(np.float64)
     if isinstance(layer, DepthwiseConv2D):
         bias = layer.bias + weights.sum(axis=(0, 1)) * affine.bias
-        return replace(layer, weights=_frozen(weights * affine.scale), bias=_frozen(bias))
+        steps = _scaled_steps(layer, affine.scale)
+        return replace(layer, weights=float32(weights * affine.scale), bias=float32(bias), weight_scale=steps)
     by_channel = weights.reshape(len(weights), -1, len(affine.scale))  # [c_out][positions][c_in]
     bias = layer.bias + (by_channel @ affine.bias).sum(axis=1)
-    return replace(layer, weights=_frozen((by_channel * affine.scale).reshape(weights.shape)), bias=_frozen(bias))
+    has_steps = bool((np.abs(affine.scale) == np.abs(affine.scale[0])).all())
+    steps = _scaled_steps(layer, np.full(len(weights), affine.scale[0])) if has_steps else None
+    weights = (by_channel * affine.scale).reshape(weights.shape)
+    return replace(layer, weights=float32(weights), bias=float32(bias), weight_scale=steps)
+
+
+def _scaled_steps(layer: Weighted, factors: NDArray[np.float64]) -> FloatArray | None:
+    """The layer's weight scale once its weights are multiplied; where by 0, any scale will do."""
+    if layer.weight_scale is None:
+        return None
+    return float32(layer.weight_scale.astype(np.float64) * np.where(factors == 0, 1.0, np.abs(factors)))

@@ -14,7 +14,8 @@ def pointwise_as_dense(draft: Draft) -> Draft:
         dense = isinstance(item, Conv2D) and item.window.is_pointwise and item.inputs[0] in vectors
         if isinstance(item, Conv2D) and dense:
             weights = item.weights.reshape(len(item.weights), -1)
-            changes[id(item)] = FullyConnected(item.name, item.inputs, item.outputs, weights, item.bias, item.clamp)
+            head = (item.name, item.inputs, item.outputs)
+            changes[id(item)] = FullyConnected(*head, weights, item.bias, item.clamp, item.weight_scale)
         passes = isinstance(item, Activation) and item.inputs[0] in vectors
         if dense or passes or isinstance(item, (Mean, FullyConnected)):
             vectors.add(item.outputs[0])

@@ -8,14 +8,14 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mbv2gen.network import Add, Clamp, Mean, Operator, Shape
+from mbv2gen.network import Add, Clamp, Grid, Mean, Operator, Shape
 
 
 @dataclass(frozen=True)
@@ -42,18 +42,29 @@ class Padding:
     right: int
 
 
-DraftOperator: TypeAlias = Operator | Affine | Padding
+@dataclass(frozen=True)
+class Rounding:
+    """y = the value of ``grid`` nearest to x: QuantizeLinear, seen in real numbers."""
+
+    name: str
+    inputs: tuple[str]
+    outputs: tuple[str]
+    grid: Grid
+
+
+DraftOperator: TypeAlias = Operator | Affine | Padding | Rounding
 
 
 @dataclass(frozen=True)
 class Draft:
-    """``input_bounds`` is the range the input provably keeps to."""
+    """``input_bounds`` is the range the input provably keeps to; ``grids`` are those of a quantized file's tensors."""
 
     operators: tuple[DraftOperator, ...]
     shapes: Mapping[str, Shape]
     input: str
     output: str
     input_bounds: Clamp
+    grids: Mapping[str, Grid] = field(default_factory=dict)
 
     @cached_property
     def producers(self) -> Mapping[str, DraftOperator]:
@@ -84,6 +95,8 @@ class Draft:
                 result[operator.outputs[0]] = Clamp(min(first.low, 0.0), max(first.high, 0.0))
             elif isinstance(operator, Mean):
                 result[operator.outputs[0]] = first
+            elif isinstance(operator, Rounding):
+                result[operator.outputs[0]] = composed(first, Clamp(operator.grid.low, operator.grid.high))
             elif isinstance(operator, Add):
                 second = result[operator.inputs[1]]
                 result[operator.outputs[0]] = composed(

@@ -19,6 +19,7 @@ from mbv2gen.errors import Mbv2genError
 from mbv2gen.graph import Constant, Graph, Node, Value
 from mbv2gen.mac_count import node_macs
 from mbv2gen.onnx_import.constant_nodes import FOLDABLE, evaluated, plain
+from mbv2gen.onnx_import.scaling import MOVES, dequantized, quantized, scaling_of, steps_of
 
 MAX_ELEMENTS = 1 << 26  # of one array
 OTHER_FLOATS = (TensorProto.FLOAT16, TensorProto.BFLOAT16, TensorProto.DOUBLE)
@@ -32,16 +33,16 @@ class _State:
     file: str
     opset: int
     constants: dict[str, Constant] = field(default_factory=dict)
+    steps: dict[str, Constant] = field(default_factory=dict)
     types: dict[str, TypeProto] = field(default_factory=dict)
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     nodes: list[Node] = field(default_factory=list)
 
 
 def static_graph(model: ModelProto, file: str, sha256: str) -> Graph:
-    """The Graph of a checked model. Raises Mbv2genError for what has no static shape and for quantized models."""
+    """The Graph of a checked model. Raises Mbv2genError for what has no static shape."""
     opset = max(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
     state = _State(file, opset)
-    _refuse_quantized(model, file)
     for tensor in model.graph.initializer:
         _check_elements(state, f"tensor {tensor.name!r}", tuple(tensor.dims))
         state.constants[tensor.name] = _array(state, tensor)
@@ -60,15 +61,6 @@ def static_graph(model: ModelProto, file: str, sha256: str) -> Graph:
 def node_name(node: NodeProto, index: int) -> str:
     """The node's name, or one from its op and place where it has none."""
     return node.name or f"{node.op_type}_{index}"
-
-
-def _refuse_quantized(model: ModelProto, file: str) -> None:
-    for index, node in enumerate(model.graph.node):
-        if node.op_type.startswith("Q") or "Quantize" in node.op_type or node.op_type.endswith("Integer"):
-            raise Mbv2genError(
-                f"{file}: node {node_name(node, index)!r}: {node.op_type}: quantized ONNX files are not supported yet: "
-                "give the float model, mbv2gen quantizes it itself"
-            )
 
 
 def _array(state: _State, tensor: TensorProto) -> Constant:
@@ -127,6 +119,9 @@ def _visit(state: _State, node: NodeProto, name: str) -> None:
             state.constants[inputs[0]].astype(helper.tensor_dtype_to_np_dtype(elem_type))
         )
         return
+    if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+        _visit_scaling(state, _node(node, name))
+        return
     known = all(item in state.constants for item in inputs)
     if known and node.op_type not in FOLDABLE:
         raise Mbv2genError(f"{state.file}: node {name!r}: op {node.op_type} on constants is not supported")
@@ -135,8 +130,32 @@ def _visit(state: _State, node: NodeProto, name: str) -> None:
     if known:
         _fold(state, node, name)
     else:
-        attributes = {item.name: _attribute(item) for item in node.attribute}
-        state.nodes.append(Node(name, node.op_type, tuple(node.input), tuple(node.output), attributes))
+        state.nodes.append(_node(node, name))
+
+
+def _node(node: NodeProto, name: str) -> Node:
+    attributes = {item.name: _attribute(item) for item in node.attribute}
+    return Node(name, node.op_type, tuple(node.input), tuple(node.output), attributes)
+
+
+def _visit_scaling(state: _State, node: Node) -> None:
+    """QuantizeLinear or DequantizeLinear: computed on a constant, else kept; of any opset and element type."""
+    source, output = node.inputs[0], node.outputs[0]
+    values = state.constants.get(source)
+    try:
+        if values is not None:
+            scaling = scaling_of(node, state.constants, values.dtype.name)
+            is_real = node.op == "DequantizeLinear"
+            state.constants[output] = dequantized(values, scaling) if is_real else quantized(values, scaling)
+            if is_real:
+                state.steps[output] = steps_of(scaling, values.shape)
+            return
+        scaling = scaling_of(node, state.constants, _value(state, source).dtype)
+        dtype = np.dtype(scaling.dtype if node.op == "QuantizeLinear" else np.float32)
+        _record(state, output, helper.np_dtype_to_tensor_dtype(dtype), state.shapes[source])
+    except (ValueError, TypeError) as error:
+        raise Mbv2genError(f"{state.file}: node {node.name!r}: {node.op}: {error}") from None
+    state.nodes.append(node)
 
 
 def _attribute(item: Any) -> Any:
@@ -179,6 +198,9 @@ def _infer(state: _State, node: NodeProto, name: str) -> None:
 def _fold(state: _State, node: NodeProto, name: str) -> None:
     try:
         results = evaluated(node, state.opset, state.constants)
+        if node.op_type in MOVES and node.input[0] in state.steps:
+            moved = {**state.constants, node.input[0]: state.steps[node.input[0]]}
+            state.steps.update(evaluated(node, state.opset, moved))
     except Exception as error:  # the evaluator raises whatever NumPy raised
         reason = " ".join(str(error).split())[:200]
         raise Mbv2genError(f"{state.file}: node {name!r}: op {node.op_type} cannot be computed: {reason}") from None
@@ -208,9 +230,11 @@ def _finished(state: _State, model: ModelProto, input_name: str, sha256: str) ->
         _check_finite(state, node)
     values = {name: _value(state, name) for name in state.shapes if name in needed or name == input_name}
     constants = {name: array for name, array in state.constants.items() if name in needed}
+    steps = {name: array for name, array in state.steps.items() if name in needed}
     macs = sum(_macs(node, values, constants) for node in nodes)
     producer = " ".join(part for part in (model.producer_name, model.producer_version) if part)
-    return Graph(state.file, sha256, producer, state.opset, macs, nodes, values, constants, (input_name,), outputs)
+    origin = (state.file, sha256, producer, state.opset)
+    return Graph(*origin, macs, nodes, values, constants, steps, (input_name,), outputs)
 
 
 def _value(state: _State, name: str) -> Value:

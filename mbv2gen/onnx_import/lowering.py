@@ -28,11 +28,19 @@ from mbv2gen.onnx_import.affine_folding import (
 )
 from mbv2gen.onnx_import.blocks import group
 from mbv2gen.onnx_import.dense_heads import pointwise_as_dense
-from mbv2gen.onnx_import.draft import Affine, Draft, Padding, rewritten
+from mbv2gen.onnx_import.draft import Affine, Draft, Padding, Rounding, rewritten
 from mbv2gen.onnx_import.elementwise_nodes import arithmetic, clip, extremum, relu, residual, sigmoid, softmax
+from mbv2gen.onnx_import.grids import (
+    affine_on_grids,
+    clamp_before_rounding,
+    merge_equal_roundings,
+    round_before_padding,
+    settle_roundings,
+)
 from mbv2gen.onnx_import.layout import essential
 from mbv2gen.onnx_import.model_input import input_entry, take_normalisation
 from mbv2gen.onnx_import.names import named
+from mbv2gen.onnx_import.scaling_nodes import dequantize_linear, quantize_linear
 from mbv2gen.onnx_import.shape_nodes import (
     average_pool,
     global_average_pool,
@@ -53,6 +61,7 @@ TRANSLATORS: Mapping[str, Callable[[Translation, Node], View]] = {
     "CastLike": identity,
     "Clip": clip,
     "Conv": conv,
+    "DequantizeLinear": dequantize_linear,
     "Div": arithmetic,
     "Dropout": identity,
     "Expand": identity,
@@ -65,6 +74,7 @@ TRANSLATORS: Mapping[str, Callable[[Translation, Node], View]] = {
     "Min": extremum,
     "Mul": arithmetic,
     "Pad": pad,
+    "QuantizeLinear": quantize_linear,
     "ReduceMean": reduce_mean,
     "Relu": relu,
     "Reshape": reshape,
@@ -88,7 +98,8 @@ def lower(graph: Graph, name: str) -> Network:
         draft, model_input = folded(draft, model_input)
     draft = named(pointwise_as_dense(draft), graph)
     operators = _operators(draft, graph)
-    tensors = tuple(Tensor(item, draft.shapes[item]) for item in (draft.input, *(op.outputs[0] for op in operators)))
+    names = (draft.input, *(operator.outputs[0] for operator in operators))
+    tensors = tuple(Tensor(item, draft.shapes[item], draft.grids.get(item)) for item in names)
     return Network(
         name=name,
         tensors=tensors,
@@ -114,9 +125,10 @@ def folded(draft: Draft, model_input: ModelInput) -> tuple[Draft, ModelInput]:
     draft = rewritten(draft, compose_affines, drop_identities, fold_backward, fold_forward)
     if model_input.mean is None:
         draft, model_input = take_normalisation(draft, model_input)
-    draft = affine_as_depthwise(draft)
+    draft = rewritten(draft, merge_equal_roundings, round_before_padding, clamp_before_rounding)
+    draft = affine_as_depthwise(affine_on_grids(draft))
     draft = rewritten(draft, drop_useless_activations, merge_equal_activations, fuse_activations, merge_paddings)
-    return draft, model_input
+    return rewritten(settle_roundings(draft), merge_paddings), model_input
 
 
 def translated(graph: Graph) -> tuple[Draft, ModelInput, ModelOutput]:
@@ -155,6 +167,11 @@ def _operators(draft: Draft, graph: Graph) -> tuple[Operator, ...]:
         if isinstance(operator, Padding):
             raise Mbv2genError(
                 f"{graph.file}: node {operator.name!r}: Pad: only a padding that convolutions alone read is supported"
+            )
+        if isinstance(operator, Rounding):
+            raise Mbv2genError(
+                f"{graph.file}: node {operator.name!r}: QuantizeLinear: its input is read elsewhere too, as it is or "
+                "quantized otherwise: quantize a tensor once, for all that read it"
             )
         assert not isinstance(operator, Affine)
         if isinstance(operator, Weighted) and not (_is_finite(operator.weights) and _is_finite(operator.bias)):

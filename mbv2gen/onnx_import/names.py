@@ -20,7 +20,9 @@ def named(draft: Draft, graph: Graph) -> Draft:
     names = unique_names([operator.name for operator in draft.operators])
     operators = tuple(_renamed(operator, name, tensors) for operator, name in zip(draft.operators, names, strict=True))
     shapes = {tensors[name]: shape for name, shape in draft.shapes.items() if name in tensors}
-    return replace(draft, operators=operators, shapes=shapes, input=tensors[draft.input], output=tensors[draft.output])
+    grids = {tensors[name]: grid for name, grid in draft.grids.items() if name in tensors}
+    first, last = tensors[draft.input], tensors[draft.output]
+    return replace(draft, operators=operators, shapes=shapes, grids=grids, input=first, output=last)
 
 
 def shortened(name: str) -> str:

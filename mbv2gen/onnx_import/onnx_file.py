@@ -12,6 +12,7 @@ from onnx import AttributeProto, ModelProto, TensorProto, checker, inliner
 from mbv2gen.errors import Mbv2genError
 from mbv2gen.graph import Graph
 from mbv2gen.onnx_import.graph_folding import static_graph
+from mbv2gen.onnx_import.qoperators import with_quantize_nodes
 
 MAX_FILE_BYTES = 256 << 20
 MAX_NODES = 10_000
@@ -38,7 +39,7 @@ def read_graph(path: Path) -> Graph:
     if model.functions:
         model = _inlined(model, path.name)
         _check_limits(model, path.name)
-    return static_graph(model, path.name, hashlib.sha256(data).hexdigest())
+    return static_graph(with_quantize_nodes(model), path.name, hashlib.sha256(data).hexdigest())
 
 
 def _bytes_of(path: Path, where: str, limit: int, offset: int = 0, length: int | None = None) -> bytes:

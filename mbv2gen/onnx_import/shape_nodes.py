@@ -32,6 +32,8 @@ def identity(t: Translation, node: Node) -> View:
     before, after = t.graph.values[node.inputs[0]], t.graph.values[node.outputs[0]]
     if after.dtype not in ("float32", before.dtype):
         refuse(t, node, f"{node.op} from {before.dtype} to {after.dtype} is not supported, only to a float type")
+    if view.grid is not None and after.dtype != before.dtype:
+        refuse(t, node, f"{node.op} of quantized integers is not supported: put DequantizeLinear before it")
     if before.shape != after.shape:
         return reshape(t, node)
     return view
@@ -66,6 +68,8 @@ def pad(t: Translation, node: Node) -> View:
     mode = node.attributes.get("mode", "constant")
     filler = constant_at(t, node, 2)
     value = float(filler.flat[0]) if filler is not None and filler.size else node.attributes.get("value", 0.0)
+    if view.grid is not None:  # the integer that stands for 0 is the zero point
+        value -= view.grid.zero_point + (128 if t.graph.values[node.inputs[0]].dtype == "uint8" else 0)
     pads, rank = integers(t, node, "pads", 1), len(view.layout)
     axes = [axis % rank for axis in integers(t, node, "axes", 3) or range(rank)]
     if pads is None or len(pads) != 2 * len(axes):

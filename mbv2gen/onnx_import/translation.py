@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mbv2gen.errors import Mbv2genError
 from mbv2gen.graph import Constant, Graph, Node
-from mbv2gen.network import Activation, Clamp, Shape
+from mbv2gen.network import Activation, Clamp, FloatArray, Grid, Shape, float32
 from mbv2gen.onnx_import.draft import Affine, DraftOperator
 from mbv2gen.onnx_import.layout import Layout, axes_of, channel_vector
 
@@ -22,13 +22,15 @@ class View:
     """An ONNX value as a canonical tensor seen through a layout.
 
     ``tail`` is the softmax or sigmoid that was taken off; ``reduced`` the plane axes ('h', 'w') over which a mean
-    has been asked for and not yet been made, because the other one is still to come.
+    has been asked for and not yet been made, because the other one is still to come; ``grid`` the meaning of the
+    integers where the ONNX value holds int8 or uint8 (but for the model's own input).
     """
 
     tensor: str
     layout: Layout
     tail: str = "none"
     reduced: frozenset[str] = frozenset()
+    grid: Grid | None = None
 
 
 @dataclass
@@ -59,6 +61,22 @@ def required_constant(t: Translation, node: Node, index: int, what: str) -> Cons
     return constant
 
 
+def steps_at(t: Translation, node: Node, index: int) -> NDArray[np.float64] | None:
+    """The quantization step of every element of the constant in an input slot; None where it is a float constant."""
+    steps = t.graph.steps.get(node.inputs[index])
+    return None if steps is None else steps.astype(np.float64)
+
+
+def weight_scale(t: Translation, node: Node, rows: NDArray[np.float64] | None) -> FloatArray | None:
+    """The scale of each output channel, [c_out], from the steps of its weights, [c_out][...]."""
+    if rows is None:
+        return None
+    rows = rows.reshape(len(rows), -1)
+    if (rows != rows[:, :1]).any():
+        refuse(t, node, f"{node.op}: its weights have several scales within an output channel: quantize one a channel")
+    return float32(rows[:, 0])
+
+
 def integers(t: Translation, node: Node, attribute: str, index: int) -> list[int] | None:
     """A list of integers that is an attribute in old opsets and an input in new ones; None where it is absent."""
     value: Any = node.attributes.get(attribute)
@@ -83,6 +101,8 @@ def computed_view(t: Translation, node: Node, index: int = 0) -> View:
     if view.reduced:
         refuse(t, node, f"{node.op} after a mean over one of height and width is not supported: average over both")
     dtype = t.graph.values[node.inputs[index]].dtype
+    if view.grid is not None:
+        refuse(t, node, f"{node.op} on {dtype} is not supported: put DequantizeLinear before it, QuantizeLinear behind")
     if dtype != "float32":
         refuse(t, node, f"{node.op} on {dtype} is not supported: cast to float first")
     return view

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbv2gen.graph import Node
-from mbv2gen.network import Conv2D, DepthwiseConv2D, FloatArray, FullyConnected, Window, frozen
+from mbv2gen.network import Conv2D, DepthwiseConv2D, FloatArray, FullyConnected, Window, float32
 from mbv2gen.onnx_import.layout import NCHW, axes_of, same, sizes_of
 from mbv2gen.onnx_import.translation import (
     Translation,
@@ -23,6 +23,8 @@ from mbv2gen.onnx_import.translation import (
     refuse,
     require_axes,
     required_constant,
+    steps_at,
+    weight_scale,
 )
 from mbv2gen.onnx_import.windows import window_of
 
@@ -47,10 +49,13 @@ def conv(t: Translation, node: Node) -> View:
         refuse(t, node, f"Conv: bias of shape {bias.shape} does not fit {c_out} output channels")
     window = window_of(t, node, weights.shape[2:], (h, w))
     names = (node.name, (view.tensor,), (node.outputs[0],))
+    scale = weight_scale(t, node, steps_at(t, node, 1))
     operator = (
-        Conv2D(*names, _float(weights.transpose(0, 2, 3, 1)), _float(bias), window)
+        Conv2D(*names, float32(weights.transpose(0, 2, 3, 1)), float32(bias), window, weight_scale=scale)
         if group == 1
-        else DepthwiseConv2D(*names, _float(weights[:, 0].transpose(1, 2, 0)), _float(bias), window)
+        else DepthwiseConv2D(
+            *names, float32(weights[:, 0].transpose(1, 2, 0)), float32(bias), window, weight_scale=scale
+        )
     )
     shape = (*window.output_size(h, w), c_out)
     if (shape[2], *shape[:2]) != output_shape(t, node)[1:]:
@@ -67,7 +72,10 @@ def matmul(t: Translation, node: Node) -> View:
         weights = weights[0]
     if weights.ndim != 2:
         refuse(t, node, f"MatMul: weights of shape {weights.shape} are not a matrix")
-    return _dense(t, node, computed_view(t, node), weights.astype(np.float64), node.outputs[0])
+    steps = steps_at(t, node, 1)
+    by_column = None if steps is None else steps.reshape(weights.shape).T
+    scale = weight_scale(t, node, by_column)
+    return _dense(t, node, computed_view(t, node), weights.astype(np.float64), scale, node.outputs[0])
 
 
 def gemm(t: Translation, node: Node) -> View:
@@ -75,13 +83,15 @@ def gemm(t: Translation, node: Node) -> View:
     view = computed_view(t, node)
     if node.attributes.get("transA", 0):
         view = replace(view, layout=view.layout[::-1])
-    weights = required_constant(t, node, 1, "the weights").astype(np.float64) * node.attributes.get("alpha", 1.0)
+    alpha = node.attributes.get("alpha", 1.0)
+    weights, steps = required_constant(t, node, 1, "the weights").astype(np.float64) * alpha, steps_at(t, node, 1)
     if node.attributes.get("transB", 0):
-        weights = weights.T
+        weights, steps = weights.T, None if steps is None else steps.T
+    scale = weight_scale(t, node, None if steps is None else steps.T * abs(alpha))
     if len(node.inputs) < 3 or not node.inputs[2]:
-        return _dense(t, node, view, weights, node.outputs[0])
+        return _dense(t, node, view, weights, scale, node.outputs[0])
     bias = required_constant(t, node, 2, "the bias")
-    product = _dense(t, node, view, weights, fresh_tensor(t, f"{node.outputs[0]}_product"))
+    product = _dense(t, node, view, weights, scale, fresh_tensor(t, f"{node.outputs[0]}_product"))
     vector = per_channel(t, node, bias, product) * node.attributes.get("beta", 1.0)
     return emit_affine(t, node, product, (np.ones_like(vector), vector), node.outputs[0])
 
@@ -105,7 +115,9 @@ def batch_normalization(t: Translation, node: Node) -> View:
     return emit_affine(t, node, view, (scale, beta - mean * scale), node.outputs[0])
 
 
-def _dense(t: Translation, node: Node, view: View, weights: NDArray[np.float64], output: str) -> View:
+def _dense(
+    t: Translation, node: Node, view: View, weights: NDArray[np.float64], scale: FloatArray | None, output: str
+) -> View:
     """x [..., k] * weights [k][n]: a dense layer over a whole tensor, or a pointwise convolution over the channels."""
     shape = t.shapes[view.tensor]
     k, n = weights.shape
@@ -119,18 +131,13 @@ def _dense(t: Translation, node: Node, view: View, weights: NDArray[np.float64],
         by_axis = weights.reshape(*(sizes[axis] for axis in last), n)
         order = [last.index(axis) for axis in "hwc" if axis in last]
         rows = by_axis.transpose(*order, len(last)).reshape(k, n)
-        result = emit(t, FullyConnected(*names, _float(rows.T), _float(np.zeros(n))), (1, 1, n))
-        return View(result, (*[()] * (len(view.layout) - 1), ("c",)))
+        dense = FullyConnected(*names, float32(rows.T), float32(np.zeros(n)), weight_scale=scale)
+        return View(emit(t, dense, (1, 1, n)), (*[()] * (len(view.layout) - 1), ("c",)))
     if "c" in others or "h" in last or "w" in last:
         refuse(t, node, f"{node.op}: multiplies neither the channels of each pixel nor the whole of its input")
-    pointwise = Conv2D(*names, _float(weights.T[:, None, None, :]), _float(np.zeros(n)), Window())
+    pointwise = Conv2D(*names, float32(weights.T[:, None, None, :]), float32(np.zeros(n)), Window(), weight_scale=scale)
     return View(emit(t, pointwise, (*shape[:2], n)), (*(_plane(axes) for axes in view.layout[:-1]), ("c",)))
 
 
 def _plane(axes: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(axis for axis in axes if axis != "c")
-
-
-def _float(array: NDArray[np.generic]) -> FloatArray:
-    result: FloatArray = frozen(array, np.float32)  # type: ignore[assignment]
-    return result

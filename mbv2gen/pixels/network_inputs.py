@@ -18,7 +18,7 @@ from mbv2gen.pixels.array_file import ArrayFile, open_array
 from mbv2gen.pixels.image import fit, read_image
 from mbv2gen.pixels.pictures import Pictures
 from mbv2gen.pixels.preprocessing import Preprocessing, normalise
-from mbv2gen.quantization.tensor_scales import quantize_values
+from mbv2gen.quantization.tensor_scales import quantize_input
 from mbv2gen.quantized_network import Int8Array, QuantizedNetwork
 
 UInt8Array: TypeAlias = NDArray[np.uint8]
@@ -73,7 +73,7 @@ def feed(network: QuantizedNetwork, batch: UInt8Array | FloatArray) -> Feed:
         how, pixels = preprocessing_of(network), batch.astype(np.uint8, copy=False)
         return Feed(from_pixels(network, pixels), normalise(pixels, how.mean, how.std))
     real = batch.astype(np.float32, copy=False)
-    return Feed(quantize_values(real, network.tensor(network.inputs[0])), real)
+    return Feed(quantize_input(network, real), real)
 
 
 def from_pixels(network: QuantizedNetwork, pixels: UInt8Array) -> Int8Array:
@@ -176,7 +176,7 @@ def _floats(network: QuantizedNetwork, array: ArrayFile) -> Int8Array:
     real = float_reference.to_nhwc(network, values)
     if not np.isfinite(real).all():
         raise Mbv2genError(f"{array}: holds a value that is not finite")
-    return quantize_values(real, network.tensor(network.inputs[0]))
+    return quantize_input(network, real)
 
 
 def _raw(network: QuantizedNetwork, array: ArrayFile) -> Int8Array:

@@ -22,9 +22,9 @@ from mbv2gen.network import (
     Tensor,
     frozen,
 )
-from mbv2gen.pixels.preprocessing import Preprocessing
+from mbv2gen.pixels.preprocessing import Preprocessing, normalise
 from mbv2gen.quantization.calibration import Observed
-from mbv2gen.quantized_network import Int8Array, PixelInput, QTensor
+from mbv2gen.quantized_network import Int8Array, PixelInput, QTensor, QuantizedNetwork
 
 Weighted: TypeAlias = Conv2D | DepthwiseConv2D | FullyConnected
 
@@ -86,18 +86,36 @@ def quantize_values(values: NDArray[np.floating], tensor: QTensor) -> Int8Array:
     return np.clip(steps, -128, 127).astype(np.int8)
 
 
+def quantize_linear(values: NDArray[np.floating], tensor: QTensor) -> Int8Array:
+    """Real ``values`` as int8 of ``tensor`` by ONNX's QuantizeLinear: float32 quotient, halves to even, saturated."""
+    steps: NDArray[np.float64] = np.rint(values.astype(np.float32) / np.float32(tensor.scale)).astype(np.float64)
+    return np.clip(steps + tensor.zero_point, -128, 127).astype(np.int8)
+
+
+def quantize_input(network: QuantizedNetwork, values: NDArray[np.floating]) -> Int8Array:
+    """Real inputs [n][h][w][c] as the network's own int8."""
+    tensor = network.tensor(network.inputs[0])
+    return quantize_linear(values, tensor) if network.is_given else quantize_values(values, tensor)
+
+
 def dequantize(values: NDArray[np.generic], tensor: QTensor) -> NDArray[np.float64]:
     """scale * (q - zero point), float64."""
     real: NDArray[np.float64] = tensor.scale * (values.astype(np.float64) - tensor.zero_point)
     return real
 
 
-def pixel_input(preprocessing: Preprocessing, tensor: QTensor) -> PixelInput:
-    """The table of every channel: what each of the 256 pixels becomes in the input tensor."""
-    pixels = np.arange(256)[:, np.newaxis]
-    reals = (pixels - np.array(preprocessing.mean)) / np.array(preprocessing.std)
+def pixel_input(preprocessing: Preprocessing, tensor: QTensor, is_given: bool = False) -> PixelInput:
+    """The table of every channel: what each of the 256 pixels becomes in the input tensor.
+
+    Where the tensor's scale ``is_given`` by the file, in the float32 arithmetic of a model in ONNX.
+    """
+    pixels = np.broadcast_to(np.arange(256)[:, np.newaxis], (256, len(preprocessing.mean)))
+    if is_given:
+        table = quantize_linear(normalise(pixels, preprocessing.mean, preprocessing.std), tensor)
+    else:
+        table = quantize_values((pixels - np.array(preprocessing.mean)) / np.array(preprocessing.std), tensor)
     return PixelInput(
-        table=read_only(quantize_values(reals.T, tensor), np.int8),
+        table=read_only(table.T, np.int8),
         mean=preprocessing.mean,
         std=preprocessing.std,
         resize=preprocessing.resize,
