@@ -23,6 +23,7 @@ from mbv2gen.network import (
 )
 from mbv2gen.onnx_import import lowering, onnx_file
 
+QUANTIZATION = ("QuantizeLinear", "DequantizeLinear")
 RESHAPING = ("Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Expand")
 NO_EFFECT = ("Identity", "Dropout", "Cast", "CastLike")
 ARITHMETIC = ("Mul", "Sub", "Div")
@@ -135,6 +136,7 @@ def _normalised(graph: Graph, network: Network) -> Sequence[str]:
         _said(counts, ("Pad",), "merged into the convolutions' padding"),
         _said(counts, RESHAPING, "gone: every tensor is height, width, channels"),
         _said(counts, NO_EFFECT, "gone: they change nothing"),
+        _said(counts, QUANTIZATION, "the file is quantized: its scales and zero points are kept as they are"),
         _said(counts, POOLING, "read as global average pooling"),
         _said(counts, ("Gemm", "MatMul"), "read as fully connected or 1x1 convolution"),
     ]  # fmt: skip

@@ -70,12 +70,6 @@ def test_a_negative_example_is_refused_in_one_line(path: Path) -> None:
     assert "node '" in message or path.stem == "neg_truncated"
 
 
-@pytest.mark.parametrize("path", QUANTIZED, ids=lambda path: path.stem)
-def test_a_quantized_export_is_refused_as_not_supported_yet(path: Path) -> None:
-    with pytest.raises(Mbv2genError, match=r"node '.*QuantizeLinear: quantized ONNX files are not supported yet"):
-        network_of(path)
-
-
 def test_flowers_with_a_thousand_classes_would_have_11_93_million_macs() -> None:
     network = network_of(DATA / "models" / "flowers_w035_r96.onnx")
     classifier = network.operators[-1]

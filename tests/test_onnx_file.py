@@ -231,12 +231,6 @@ def test_random_constants_are_refused(tmp_path: Path) -> None:
     assert "op RandomNormal on constants is not supported" in refusal(lambda: graph_of(model, tmp_path))
 
 
-def test_quantized_models_are_refused_as_not_supported_yet(tmp_path: Path) -> None:
-    model = build(lambda g, x: g("DequantizeLinear", g("QuantizeLinear", x, np.float32(0.1)), np.float32(0.1)))
-    message = refusal(lambda: graph_of(model, tmp_path))
-    assert "node 'QuantizeLinear_0': QuantizeLinear: quantized ONNX files are not supported yet" in message
-
-
 def test_opsets_older_than_9_and_newer_than_onnx_are_refused(tmp_path: Path) -> None:
     model = build(small)
     for version in (8, onnx.defs.onnx_opset_version() + 1):

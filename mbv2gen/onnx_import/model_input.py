@@ -13,7 +13,12 @@ from mbv2gen.network import Clamp, ModelInput, Shape
 from mbv2gen.onnx_import.draft import Affine, Draft, bypassed
 from mbv2gen.onnx_import.layout import NCHW, NHWC, Layout
 
-INERT = ("Cast", "CastLike", "Identity", "Dropout", "Relu", "Clip", "Min", "Max", "Add", "Sub", "Mul", "Div", "Pad")
+# fmt: off
+INERT = (
+    "Add", "Cast", "CastLike", "Clip", "DequantizeLinear", "Div", "Dropout", "Identity", "Max", "Min", "Mul", "Pad",
+    "QuantizeLinear", "Relu", "Sub",
+)
+# fmt: on
 
 
 def input_entry(graph: Graph) -> tuple[ModelInput, Layout, Shape]:
