@@ -29,7 +29,8 @@ _DOT_BODIES = frozenset({"conv_1x1_s8", "conv_1x1_lines_s8", "fully_connected_s8
 @dataclass(frozen=True)
 class TapView:
     """How a layer's rows are handed out. ``form`` is a mbv2_tap_form; ``line`` the bytes of a line where there are
-    lines, ``order`` the channel of each position where the layout has an order of its own."""
+    lines (of sums: how often they hold a pixel); ``order`` the channel of each position where the layout has an order
+    of its own."""
 
     layer: int
     rows: Buffer
@@ -47,6 +48,7 @@ class TapView:
 def render(program: Program, name: str, command: str) -> dict[str, str]:
     """-> {file name: text} of the whole output but report.json; deterministic, no path, no time."""
     environment = _environment()
+    kernels = kernel_files(program)
     context = {
         "p": program,
         "name": name,
@@ -55,6 +57,7 @@ def render(program: Program, name: str, command: str) -> dict[str, str]:
         "taps": [_tap(call) for call in program.calls],
         "view": _header_view(program),
         "lives": ownership.ownership(program),
+        "kernels": kernels,
     }
     files = {
         f"{name}.h": "network.h.j2",
@@ -67,7 +70,6 @@ def render(program: Program, name: str, command: str) -> dict[str, str]:
         files[f"{name}_{program.network.model_output.tail}.c"] = "tail.c.j2"
     if program.network.pixel_input is not None:
         files[f"{name}_pixels.c"] = "pixels.c.j2"
-    kernels = kernel_files(program)
     rendered = {}
     if program.inner_bodies:
         rendered[DSP_ASSEMBLY] = dsp_bodies.render(program.target, program.inner_bodies)
@@ -82,7 +84,8 @@ def kernel_files(program: Program) -> tuple[str, ...]:
     shared = {"conv_1x1_planes_s8_dsp": "planes_s8_dsp", "depthwise_conv_planes_s8_dsp": "planes_s8_dsp"}
     bodies = sorted({shared.get(body, body) for body in program.bodies})
     dsp = ("mbv2_dsp.h", "mbv2_dsp_bodies.h", "mbv2_dsp_rows.c", "mbv2_dsp_twins.c") if program.inner_bodies else ()
-    return COMMON + dot + dsp + tuple(f"mbv2_{body}.c" for body in bodies)
+    sums = ("mbv2_tap_sums.h",) if "conv_1x1_sums_s8_dsp" in program.bodies else ()
+    return COMMON + dot + dsp + sums + tuple(f"mbv2_{body}.c" for body in bodies)
 
 
 def _kernels_dir() -> Path:
@@ -176,8 +179,8 @@ def _tap(call: Call) -> TapView:
     h, w, c = shape = call.output_shape
     layout, order = call.output.layout, call.work.order
 
-    def view(form: str, top: int = 0, left: int = 0, line: int = 0, band: int = 1, height: int = h) -> TapView:
-        return TapView(call.layer, call.output, f"MBV2_TAP_{form}", band, top, left, line, height, w, c, order)
+    def view(form: str, top: int = 0, left: int = 0, line: int = 0, band: int = 1) -> TapView:
+        return TapView(call.layer, call.output, f"MBV2_TAP_{form}", band, top, left, line, h, w, c, order)
 
     if isinstance(layout, PlanarLines):
         return view("LINES", layout.pad_top, layout.pad_left, layout.line_bytes(shape))
@@ -187,8 +190,8 @@ def _tap(call: Call) -> TapView:
         return view("UINT8_LINES", 0, layout.lead(shape), layout.plane_bytes(shape), layout.band(shape))
     if isinstance(layout, Tile16 | PlaneTiles):
         return view("TILE16", band=layout.band(shape) if isinstance(layout, PlaneTiles) else 1)
-    if isinstance(layout, Sums):  # of this tensor no row ever exists
-        return view("NHWC", height=0)
+    if isinstance(layout, Sums):
+        return view("SUMS", line=min(4, w))
     return view("NHWC", band=call.band)
 
 

@@ -41,13 +41,10 @@ class Difference:
         )
 
 
-SUMS_KERNEL = "mbv2_conv_1x1_sums_s8_dsp"
-
-
 @dataclass(frozen=True)
 class Verification:
-    """What was compared: outputs of all inputs, every row of every layer of the first (but those that never exist),
-    on the host with dead bytes ``poisoned``.
+    """What was compared: outputs of all inputs, every row of every layer of the first, on the host with dead bytes
+    ``poisoned``.
 
     ``difference`` None: equal."""
 
@@ -76,12 +73,9 @@ def verify(
     """
     check_unchanged(folder)
     network = folder.network()
-    unseen = _unseen(folder)
-    done, tapped, difference = 0, 0, None
+    done, difference = 0, None
     for inputs in batches:
         if not done:
-            seen = [op.outputs[0] for layer, op in enumerate(network.operators) if layer not in unseen]
-            tapped = sum(int(np.prod(network.shape(name))) for name in seen)
             difference = _first_difference(folder, network, place, inputs[:1], 0, poison=True)
         if difference is None:
             batch_tell = part(tell, done, total) if tell is not None else None
@@ -91,7 +85,8 @@ def verify(
             break
     values = done * int(np.prod(network.shape(network.outputs[0])))
     board = None if place.board is None else place.board.name
-    layers = len(network.operators) - len(unseen)
+    layers = len(network.operators)
+    tapped = sum(int(np.prod(network.shape(operator.outputs[0]))) for operator in network.operators)
     return Verification(folder.name, place.on, board, done, values, layers, tapped, place.board is None, difference)
 
 
@@ -126,10 +121,7 @@ def _difference(
     result = execution.execute(folder, place, one, sanitize=True, taps=True, poison=poison)
     taps = (result.taps or ({},))[0]
     wanted = int8_reference.run(network, one)
-    unseen = _unseen(folder)
     for layer, operator in enumerate(network.operators):
-        if layer in unseen:
-            continue
         expected = wanted[operator.outputs[0]][0]
         made = taps.get(layer)
         if made is None or made.size != expected.size:
@@ -140,13 +132,6 @@ def _difference(
             return found
     name = network.outputs[0]
     return _located(name, None, result.outputs.reshape(network.shape(name)), wanted[name][0], index)
-
-
-def _unseen(folder: OutputFolder) -> set[int]:
-    """Layers whose rows never exist: the kernel adds them to pool sums as they come."""
-    layers = folder.report().get("layers")
-    assert isinstance(layers, list)
-    return {layer for layer, line in enumerate(layers) if line["kernel"] == SUMS_KERNEL}
 
 
 def _located(name: str, layer: int | None, made: Int8Array, wanted: Int8Array, index: int) -> Difference | None:

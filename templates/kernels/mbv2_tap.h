@@ -18,14 +18,21 @@ extern "C" {
 void mbv2_tap(unsigned layer, unsigned row, unsigned first, const int8_t *values, unsigned count);
 
 /* NHWC rows; int8 lines; uint8 lines in words p0 p2 p1 p3 (of a row or of a plane); int16 tiles
- * [4 pixels][pair of channels][4][2]. */
-typedef enum mbv2_tap_form { MBV2_TAP_NHWC, MBV2_TAP_LINES, MBV2_TAP_UINT8_LINES, MBV2_TAP_TILE16 } mbv2_tap_form;
+ * [4 pixels][pair of channels][4][2]; int32 sums of one pixel's values + 128 (mbv2_tap_sums.h). */
+typedef enum mbv2_tap_form {
+    MBV2_TAP_NHWC,
+    MBV2_TAP_LINES,
+    MBV2_TAP_UINT8_LINES,
+    MBV2_TAP_TILE16,
+    MBV2_TAP_SUMS
+} mbv2_tap_form;
 
 typedef struct mbv2_tap_layer {
     mbv2_rows rows;
     mbv2_tap_form form;
     unsigned band;            /* rows of the tensor that stand in one row of the layout, or that one unit makes */
-    unsigned top, left, line; /* rows of padding above; bytes before a line's first pixel; bytes of a line */
+    unsigned top, left, line; /* rows of padding above; bytes before a line's first pixel; bytes of a line (sums: how
+                                 often they hold the pixel) */
     unsigned h, w, c;
     const int16_t *order;     /* channel of each position; NULL: its own */
 } mbv2_tap_layer;
@@ -38,23 +45,23 @@ static inline int8_t mbv2_tap_value(const mbv2_tap_layer *tap, const uint8_t *ro
     case MBV2_TAP_LINES: return (int8_t)row[k * tap->line + tap->left + x];
     case MBV2_TAP_UINT8_LINES: return (int8_t)(row[tap->left + k * tap->line + at] - 128);
     case MBV2_TAP_TILE16: return (int8_t)(row[(x / 4 * (even / 2) + k / 2) * 16 + x % 4 * 4 + k % 2 * 2] - 128);
+    case MBV2_TAP_SUMS: return (int8_t)(((const int32_t *)(const void *)row)[k] / (int32_t)tap->line - 128);
     default: return (int8_t)row[x * tap->c + k];
     }
 }
 
-/* One row of the tensor; `row` points to it, or to the layout's row that holds it from pixel `at` on. */
-static inline void mbv2_tap_pixels(const mbv2_tap_layer *tap, const uint8_t *row, unsigned at, unsigned layer, unsigned y) {
+/* Pixel x of row y of the tensor; `row` points to that row, or to the layout's row that holds it from pixel `at` on. */
+static inline void mbv2_tap_pixel(const mbv2_tap_layer *tap, const uint8_t *row, unsigned at, unsigned layer, unsigned y,
+                                  unsigned x) {
     const unsigned positions = tap->order ? tap->c + tap->c % 2 : tap->c;
     int8_t values[64];
-    for (unsigned x = 0; x < tap->w; x++) {
-        for (unsigned first = 0; first < tap->c; first += (unsigned)sizeof values) {
-            const unsigned count = tap->c - first < sizeof values ? tap->c - first : (unsigned)sizeof values;
-            for (unsigned k = 0; k < positions; k++) {
-                const unsigned channel = tap->order ? (unsigned)tap->order[k] : k; /* -1, nothing, is large */
-                if (channel - first < count) values[channel - first] = mbv2_tap_value(tap, row, at + x, k);
-            }
-            mbv2_tap(layer, y, x * tap->c + first, values, count);
+    for (unsigned first = 0; first < tap->c; first += (unsigned)sizeof values) {
+        const unsigned count = tap->c - first < sizeof values ? tap->c - first : (unsigned)sizeof values;
+        for (unsigned k = 0; k < positions; k++) {
+            const unsigned channel = tap->order ? (unsigned)tap->order[k] : k; /* -1, nothing, is large */
+            if (channel - first < count) values[channel - first] = mbv2_tap_value(tap, row, at + x, k);
         }
+        mbv2_tap(layer, y, x * tap->c + first, values, count);
     }
 }
 
@@ -64,7 +71,7 @@ static inline void mbv2_tap_row(const mbv2_tap_layer *tap, const uint8_t *arena,
         const unsigned slot = (nhwc ? unit * tap->band + i : unit) % tap->rows.rows;
         const unsigned y = unit * tap->band + i - tap->top; /* a row of padding above wraps round */
         const uint8_t *row = arena + tap->rows.offset + slot * tap->rows.row_bytes;
-        if (y < tap->h) mbv2_tap_pixels(tap, row, nhwc ? 0 : i * tap->w, layer, y);
+        for (unsigned x = 0; y < tap->h && x < tap->w; x++) mbv2_tap_pixel(tap, row, nhwc ? 0 : i * tap->w, layer, y, x);
     }
 }
 #endif

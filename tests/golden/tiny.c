@@ -246,7 +246,7 @@ static const mbv2_tap_layer taps[] = {
 };
 
 /* The row a unit has made, in canonical order. */
-static void tap_unit(const uint8_t *arena, unsigned layer, uint32_t unit) {
+static void tap_unit(uint8_t *arena, unsigned layer, uint32_t unit) {
     const mbv2_step *step = &steps[STEP_OF(layer)];
     if (!step->reduces || unit + 1 == step->units) mbv2_tap_row(&taps[layer], arena, layer, step->reduces ? 0 : unit);
 }
