@@ -83,7 +83,10 @@ def choose(network: QuantizedNetwork, options: dict[str, tuple[Candidate, ...]])
         if not states:
             raise Mbv2genError(f"{network.source.file}: node '{operator.name}': no kernel reads its input's layout")
     outputs = frozenset((name, RowNHWC()) for name in network.outputs)
-    return min((value for key, value in states.items() if key >= outputs), key=lambda value: value[0])[1]
+    canonical = [value for key, value in states.items() if key >= outputs]
+    if not canonical:
+        raise Mbv2genError(f"{network.source.file}: no kernels leave the outputs in canonical rows")
+    return min(canonical, key=lambda value: value[0])[1]
 
 
 def without(options: dict[str, tuple[Candidate, ...]], operators: Collection[str]) -> dict[str, tuple[Candidate, ...]]:

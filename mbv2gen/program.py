@@ -216,7 +216,7 @@ def _call(
         step.layer,
         operator.name,
         operator.kind,
-        block_of[operator.name],
+        block_of.get(operator.name, "layer"),  # networks that were not lowered here may have no blocks
         body,
         work,
         inputs,

@@ -108,3 +108,13 @@ def test_readers_that_want_different_layouts_of_one_tensor_are_an_error() -> Non
     options = candidates(network, without("depthwise_conv_s8"), ranges(network))
     with pytest.raises(Mbv2genError, match=r"^torn\.onnx: node 'add': no kernel reads its input's layout$"):
         choose(network, options)
+
+
+def test_an_output_that_no_kernel_leaves_in_canonical_rows_is_an_error() -> None:
+    b = NetworkBuilder(np.random.default_rng(0))
+    x = b.conv(b.input((5, 5, 3)), "expand", 6, POINTWISE, RELU6)
+    b.depthwise(x, "depthwise", TORCH, RELU6)
+    network = replace(b.network("lines", "depthwise"), outputs=("expand", "depthwise"))
+    options = candidates(network, without("depthwise_conv_s8", "conv_1x1_s8"), ranges(network))
+    with pytest.raises(Mbv2genError, match=r"^lines\.onnx: no kernels leave the outputs in canonical rows$"):
+        choose(network, options)
