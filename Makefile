@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN    := .venv/bin
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test prove bench memory microbit clean
+.PHONY: help setup demo test prove bench memory exports microbit clean
 
 help:
 	@echo "make demo    compile the example for a Cortex-M7 and prove it on the host and in QEMU"
@@ -11,6 +11,7 @@ help:
 	@echo "make prove   the long checks: all images on all networks"
 	@echo "make bench   instructions, bytes and exactness on the emulated boards -> docs/benchmarks.md"
 	@echo "make memory  the arena of many networks -> docs/memory.md"
+	@echo "make exports   the .tflite and QDQ files in other engines -> docs/exports.md"
 	@echo "make microbit  a trained network on an emulated BBC micro:bit"
 	@echo "make setup   only what these need: .venv, and Debian packages where missing"
 	@echo "make clean   remove .venv and everything built"
@@ -42,6 +43,9 @@ bench: setup
 
 memory: .venv/installed
 	$(BIN)/python benchmarks/memory.py
+
+exports: .venv/installed
+	$(BIN)/python benchmarks/exports.py
 
 microbit: setup
 	$(BIN)/python examples/microbit/run.py
