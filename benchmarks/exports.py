@@ -60,9 +60,7 @@ def in_litert(resolver: object) -> Engine:
         content = tflite_file.emit(network)
         interpreter = litert.Interpreter(model_content=content, experimental_op_resolver_type=resolver)
         interpreter.allocate_tensors()
-        source, target = (
-            details[0]["index"] for details in (interpreter.get_input_details(), interpreter.get_output_details())
-        )
+        (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
         outputs = []
         for one in x:
             interpreter.set_tensor(source["index"], one[None])
@@ -119,15 +117,10 @@ def compare(loaded: Loaded, pictures: int) -> list[Compared]:
     return compared
 
 
-def rows(compared: list[Compared]) -> list[tuple[object, ...]]:
-    made, net = [], ""
-    for one in compared:
-        share, more = (f"{100 * (one.steps > limit).mean():.2f} %" for limit in (0, 1))
-        same = None if one.same_choice is None else f"{100 * one.same_choice:.2f} %"
-        title = "" if one.net == net else f"{one.net}, {len(one.steps)} pictures"
-        made.append((title, one.engine, share, more, int(one.steps.max()), same))
-        net = one.net
-    return made
+def row(one: Compared) -> tuple[object, ...]:
+    share, more = (f"{100 * (one.steps > limit).mean():.2f} %" for limit in (0, 1))
+    same = None if one.same_choice is None else f"{100 * one.same_choice:.2f} %"
+    return f"{one.net}, {len(one.steps)} pictures", one.engine, share, more, int(one.steps.max()), same
 
 
 def document(compared: list[Compared]) -> list[str]:
@@ -138,7 +131,7 @@ def document(compared: list[Compared]) -> list[str]:
         "Made by `make exports`; do not edit. The integer network as `.tflite` and as QDQ ONNX, in the engines that "
         f"run them (LiteRT and onnxruntime {onnxruntime.__version__} on an x86 processor that {processor} VNNI), "
         "against the reference; *differ* counts int8 output values on pictures.",
-        tables.table(columns, rows(compared)),
+        tables.table(columns, [row(one) for one in compared]),
         "## What to know",
         "* The `.tflite` is equal in every byte in TensorFlow Lite Micro. LiteRT's kernels but the reference ones "
         "round once where TensorFlow Lite Micro rounds twice: a layer differs by a step in few values, and sixty "

@@ -81,6 +81,20 @@ def test_memory_writes_the_arenas_that_a_compile_has(tmp_path: Path) -> None:
     assert number(fed["digits"]["sum"]) == number(fed["digits"]["Cortex-M7"]) + 32  # a row of 32 grey pixels
 
 
+def test_exports_tells_how_far_other_engines_are_from_the_reference(tmp_path: Path) -> None:
+    """Equal where the rounding is the same; elsewhere steps apart, but nearly always of one opinion."""
+    pytest.importorskip("ai_edge_litert", reason="needs ai-edge-litert")
+    ended = run(BENCHMARKS / "exports.py", "--quick", "-o", tmp_path / "exports.md")
+    assert ended.returncode == 0, ended.stderr
+    page = "## Table\n" + (tmp_path / "exports.md").read_text(encoding="utf-8")
+    differ = {row["engine"]: float(row["values that differ"].split()[0]) for row in cells(page, "Table")}
+    same = {row["engine"]: float(row["same choice"].split()[0]) for row in cells(page, "Table")}
+    assert differ.pop("TensorFlow Lite Micro") == differ.pop("LiteRT, reference kernels") == 0
+    assert len(differ) == 5
+    assert min(differ.values()) > 10
+    assert min(same.values()) >= 80
+
+
 @needs_arm_compiler
 @needs_qemu
 def test_bench_writes_exact_rows_whose_kernels_add_up_to_the_whole(tmp_path: Path) -> None:

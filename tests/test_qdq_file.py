@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx_models import Builder, build, saved
 from random_networks import HEADS, random_network, single_layer_networks
 
-from mbv2gen import float_reference, int8_reference
+from mbv2gen import compiler, float_reference, int8_reference
 from mbv2gen.errors import Mbv2genError
 from mbv2gen.network import ModelInput, ModelOutput
 from mbv2gen.output_folder import open_folder
@@ -170,6 +170,30 @@ def test_any_batch_goes_through_at_once() -> None:
     name, real = network.model_input.name, model_input(network, x)
     (together,), alone = ran.run(None, {name: real}), [ran.run(None, {name: one[None]})[0] for one in real]
     np.testing.assert_array_equal(together, np.concatenate(alone))
+
+
+def imported(network: QuantizedNetwork, folder: Path) -> QuantizedNetwork:
+    """What mbv2gen itself reads from the exported file."""
+    (folder / "exported.onnx").write_bytes(qdq_file.emit(network))
+    read = compiler.read_network(folder / "exported.onnx")
+    return compiler.quantize(folder / "exported.onnx", read, compiler.Options(mean="0", std="1"))[0]
+
+
+ROUND_TRIPS = [network for name, network in SINGLE_LAYERS.items() if name != "activation_of_nothing"] + [
+    random_network(np.random.default_rng(seed), size=(12, 9), blocks=2, head=head) for seed, head in enumerate(HEADS)
+]
+
+
+@pytest.mark.parametrize("network", ROUND_TRIPS, ids=lambda network: network.name)
+def test_read_again_it_computes_the_same_in_every_byte(network: QuantizedNetwork, tmp_path: Path) -> None:
+    network = replace(network, model_input=ModelInput("x", "NCHW", "float32"))  # NHWC does not show in one layer alone
+    again = imported(network, tmp_path)
+    x = random_images(np.random.default_rng(0), network.shape("input"), 3)
+    made = int8_reference.run_outputs(again, x).reshape(len(x), -1)
+    np.testing.assert_array_equal(made, int8_reference.run_outputs(network, x).reshape(len(x), -1))
+    for name in ("inputs", "outputs"):
+        mine, other = (one.tensor(getattr(one, name)[0]) for one in (network, again))
+        assert (mine.scale, mine.zero_point) == (other.scale, other.zero_point)
 
 
 def test_equal_networks_give_equal_bytes() -> None:
