@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN    := .venv/bin
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test prove bench memory exports microbit clean
+.PHONY: help setup demo test prove bench memory exports microbit supported clean
 
 help:
 	@echo "make demo    compile the example for a Cortex-M7 and prove it on the host and in QEMU"
@@ -12,6 +12,7 @@ help:
 	@echo "make bench   instructions, bytes and exactness on the emulated boards -> docs/benchmarks.md"
 	@echo "make memory  the arena of many networks -> docs/memory.md"
 	@echo "make exports   the .tflite and QDQ files in other engines -> docs/exports.md"
+	@echo "make supported  what ONNX files may hold, from the code -> SUPPORTED.md"
 	@echo "make microbit  a trained network on an emulated BBC micro:bit"
 	@echo "make setup   only what these need: .venv, and Debian packages where missing"
 	@echo "make clean   remove .venv and everything built"
@@ -46,6 +47,9 @@ memory: .venv/installed
 
 exports: .venv/installed
 	$(BIN)/python benchmarks/exports.py
+
+supported: .venv/installed
+	$(BIN)/python tools/supported.py > SUPPORTED.md
 
 microbit: setup
 	$(BIN)/python examples/microbit/run.py

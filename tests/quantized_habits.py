@@ -209,16 +209,22 @@ def read_as_float_too(g: Builder, x: str) -> str:
 
 # name: (body, what the message must say)
 REFUSALS: Mapping[str, tuple[Body, str]] = {
-    "weights of nine bits": (wide_weights, "which int8 does not hold: quantize weights symmetrically"),
+    "weights of nine bits": (
+        wide_weights,
+        "weights less their zero point must fit int8: quantize them as int8, symmetrically (got -1",
+    ),
     "a scale of 0": (scaled(0.0), "scales must be finite and positive (got 0)"),
     "a scale below 0": (scaled(-0.5), "scales must be finite and positive"),
     "an infinite scale": (scaled(np.inf), "scales must be finite and positive (got inf)"),
     "a scale of NaN": (scaled(np.nan), "scales must be finite and positive (got nan)"),
-    "a bias too fine": (coarse_bias, "node 'Conv_3': channel 0: its bias"),
-    "a bias too large": (huge_bias, "node 'Conv_3': channel 0: its bias exceeds int32"),
+    "a bias too fine": (coarse_bias, "node 'Conv_3': a bias must be an integer of input scale times weight scale"),
+    "a bias too large": (
+        huge_bias,
+        "node 'Conv_3': a bias must fit int32 in units of input scale times weight scale",
+    ),
     "float weights": (
         lambda g, x: qdq(g, g.conv(entered(g, x), 3, 4), 0.02),
-        "node 'Conv_2': its weights are float, its activations quantized",
+        "node 'Conv_2': weights must be quantized where activations are",
     ),
     "a float layer in between": (
         lambda g, x: qdq(g, g.conv(conv(g, entered(g, x), 3, 4), 4, 4), 0.02),
@@ -229,15 +235,15 @@ REFUSALS: Mapping[str, tuple[Body, str]] = {
     "a tensor in two precisions": (read_as_float_too, "its input is read elsewhere too"),
     "other scales on the way back": (
         lambda g, x: dequantize(g, quantize(g, g.conv(x, 3, 4), 0.1), 0.2),
-        "its input was quantized otherwise",
+        "with the scale and zero point that it was quantized with (got scale 0.2, zero point 0 and scale 0.1",
     ),
     "activations of int16": (
         lambda g, x: dequantize(g, quantize(g, x, 0.1, np.int16(0)), 0.1, np.int16(0)),
-        "activations in int16 are not supported",
+        "activations must be quantized to int8 or uint8 (got int16)",
     ),
     "a scale for each channel of activations": (
         lambda g, x: g("QuantizeLinear", x, np.float32([0.1, 0.2, 0.3]), np.zeros(3, np.int8)),
-        "activations with a scale a channel are not supported",
+        "activations must have one scale and one zero point for all elements (got 3 of them)",
     ),
     "a scale that is computed": (
         lambda g, x: g("QuantizeLinear", x, g("Squeeze", g("ReduceMean", x, axes=[1, 2, 3])), np.int8(0)),
@@ -247,6 +253,6 @@ REFUSALS: Mapping[str, tuple[Body, str]] = {
     "ConvInteger": (convolution_of_integers, "node 'ConvInteger_1': op ConvInteger is not supported"),
     "arithmetic on integers": (
         lambda g, x: dequantize(g, g("Relu", quantize(g, x, 0.1)), 0.1),
-        "Relu on int8 is not supported: put DequantizeLinear before it",
+        "node 'Relu_1': Relu: it must work on float values; behind integers put a Cast (pixels) or DequantizeLinear",
     ),
 }

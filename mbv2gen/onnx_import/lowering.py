@@ -12,6 +12,7 @@ import numpy as np
 from mbv2gen.errors import Mbv2genError
 from mbv2gen.graph import Graph, Node
 from mbv2gen.network import Clamp, FloatArray, ModelInput, ModelOutput, Network, Operator, Source, Tensor
+from mbv2gen.onnx_import import constraints
 from mbv2gen.onnx_import.activation_folding import (
     drop_useless_activations,
     fuse_activations,
@@ -143,7 +144,8 @@ def translated(graph: Graph) -> tuple[Draft, ModelInput, ModelOutput]:
     for node in graph.nodes:
         translate = TRANSLATORS.get(node.op)
         if translate is None:
-            refuse(t, node, f"op {node.op} is not supported: mbv2gen takes MobileNetV1 and V2 only")
+            refuse(t, node, f"op {node.op} is not supported, only those of MobileNetV1 and V2: see SUPPORTED.md")
+        constraints.check(t, node)
         t.views[node.outputs[0]] = translate(t, node)
     output = _model_output(t, graph.outputs[0])
     return Draft(tuple(t.operators), t.shapes, entry.name, t.views[graph.outputs[0]].tensor, Clamp()), entry, output

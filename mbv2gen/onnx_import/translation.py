@@ -54,11 +54,9 @@ def constant_at(t: Translation, node: Node, index: int) -> Constant | None:
     return t.graph.constants.get(name)
 
 
-def required_constant(t: Translation, node: Node, index: int, what: str) -> Constant:
-    constant = constant_at(t, node, index)
-    if constant is None:
-        refuse(t, node, f"{node.op}: {what} must be a constant of the model, not computed from the input")
-    return constant
+def required_constant(t: Translation, node: Node, index: int) -> Constant:
+    """The constant in an input slot that holds one: see constraints.parameters_are_constants."""
+    return t.graph.constants[node.inputs[index]]
 
 
 def steps_at(t: Translation, node: Node, index: int) -> NDArray[np.float64] | None:
@@ -81,31 +79,13 @@ def integers(t: Translation, node: Node, attribute: str, index: int) -> list[int
     """A list of integers that is an attribute in old opsets and an input in new ones; None where it is absent."""
     value: Any = node.attributes.get(attribute)
     if value is None and index < len(node.inputs) and node.inputs[index]:
-        value = required_constant(t, node, index, attribute)
+        value = required_constant(t, node, index)
     return None if value is None else [int(item) for item in np.asarray(value).reshape(-1)]
 
 
-def passed_view(t: Translation, node: Node, index: int = 0) -> View:
-    """The view in an input slot, for a node that only rearranges elements."""
-    view = t.views.get(node.inputs[index])
-    if view is None:
-        refuse(t, node, f"{node.op}: input {node.inputs[index]!r} must be computed from the model's input")
-    return view
-
-
-def computed_view(t: Translation, node: Node, index: int = 0) -> View:
-    """The view in an input slot, for a node that computes with its elements."""
-    view = passed_view(t, node, index)
-    if view.tail != "none":
-        refuse(t, node, f"{node.op} after {view.tail} is not supported: {view.tail} may only end the model")
-    if view.reduced:
-        refuse(t, node, f"{node.op} after a mean over one of height and width is not supported: average over both")
-    dtype = t.graph.values[node.inputs[index]].dtype
-    if view.grid is not None:
-        refuse(t, node, f"{node.op} on {dtype} is not supported: put DequantizeLinear before it, QuantizeLinear behind")
-    if dtype != "float32":
-        refuse(t, node, f"{node.op} on {dtype} is not supported: cast to float first")
-    return view
+def view_at(t: Translation, node: Node, index: int = 0) -> View:
+    """The view in an input slot that holds a computed value: see constraints.first_input_is_computed."""
+    return t.views[node.inputs[index]]
 
 
 def output_shape(t: Translation, node: Node) -> tuple[int, ...]:

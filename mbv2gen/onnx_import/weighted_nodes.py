@@ -9,12 +9,10 @@ from numpy.typing import NDArray
 
 from mbv2gen.graph import Node
 from mbv2gen.network import Conv2D, DepthwiseConv2D, FloatArray, FullyConnected, Window, float32
-from mbv2gen.onnx_import.layout import NCHW, axes_of, same, sizes_of
+from mbv2gen.onnx_import.layout import NCHW, axes_of, sizes_of
 from mbv2gen.onnx_import.translation import (
     Translation,
     View,
-    computed_view,
-    constant_at,
     emit,
     emit_affine,
     fresh_tensor,
@@ -24,27 +22,21 @@ from mbv2gen.onnx_import.translation import (
     require_axes,
     required_constant,
     steps_at,
+    view_at,
     weight_scale,
 )
 from mbv2gen.onnx_import.windows import window_of
 
 
 def conv(t: Translation, node: Node) -> View:
-    """Conv with group 1 (convolution, pointwise) or group = c_in = c_out (depthwise), on an NCHW value."""
-    view = computed_view(t, node)
+    """Group 1 is a convolution, or a pointwise one; group = c_in = c_out is a depthwise one."""
+    view = view_at(t, node)
     h, w, c_in = t.shapes[view.tensor]
-    weights = required_constant(t, node, 1, "the weights")
-    if weights.ndim != 4 or len(view.layout) != 4:
-        refuse(t, node, f"Conv: only two-dimensional ones are supported, the weights have shape {weights.shape}")
-    if not same(view.layout, NCHW, (h, w, c_in)):
-        refuse(t, node, "Conv: its input does not have the axes (batch, channels, height, width)")
+    weights = required_constant(t, node, 1)
     c_out, group = weights.shape[0], int(node.attributes.get("group", 1))
     if weights.shape[1] * group != c_in:
         refuse(t, node, f"Conv: weights of shape {weights.shape} with group {group} do not fit {c_in} input channels")
-    if group != 1 and not group == c_in == c_out:
-        kind = "a depth multiplier" if group == c_in else "grouped convolution"
-        refuse(t, node, f"Conv: {kind} (group {group}, {c_in} -> {c_out} channels) is not supported")
-    bias = required_constant(t, node, 2, "the bias") if len(node.inputs) > 2 and node.inputs[2] else np.zeros(c_out)
+    bias = required_constant(t, node, 2) if len(node.inputs) > 2 and node.inputs[2] else np.zeros(c_out)
     if bias.shape != (c_out,):
         refuse(t, node, f"Conv: bias of shape {bias.shape} does not fit {c_out} output channels")
     window = window_of(t, node, weights.shape[2:], (h, w))
@@ -64,33 +56,28 @@ def conv(t: Translation, node: Node) -> View:
 
 
 def matmul(t: Translation, node: Node) -> View:
-    """MatMul of a computed value and a constant matrix [k][n]."""
-    if constant_at(t, node, 0) is not None:
-        refuse(t, node, "MatMul: the constant matrix must be the second operand")
-    weights = required_constant(t, node, 1, "the second operand")
-    while weights.ndim > 2 and weights.shape[0] == 1 and len(output_shape(t, node)) >= weights.ndim:
-        weights = weights[0]
-    if weights.ndim != 2:
-        refuse(t, node, f"MatMul: weights of shape {weights.shape} are not a matrix")
+    """By a matrix [k][n]: a dense layer over all of a value, or a pointwise convolution over its channels."""
+    weights = required_constant(t, node, 1)
+    weights = weights.reshape(weights.shape[-2:])
     steps = steps_at(t, node, 1)
     by_column = None if steps is None else steps.reshape(weights.shape).T
     scale = weight_scale(t, node, by_column)
-    return _dense(t, node, computed_view(t, node), weights.astype(np.float64), scale, node.outputs[0])
+    return _dense(t, node, view_at(t, node), weights.astype(np.float64), scale, node.outputs[0])
 
 
 def gemm(t: Translation, node: Node) -> View:
-    """Gemm: alpha * A' * B' + beta * C with constant B and C."""
-    view = computed_view(t, node)
+    """alpha * A' * B' + beta * C: a dense layer over all of a value."""
+    view = view_at(t, node)
     if node.attributes.get("transA", 0):
         view = replace(view, layout=view.layout[::-1])
     alpha = node.attributes.get("alpha", 1.0)
-    weights, steps = required_constant(t, node, 1, "the weights").astype(np.float64) * alpha, steps_at(t, node, 1)
+    weights, steps = required_constant(t, node, 1).astype(np.float64) * alpha, steps_at(t, node, 1)
     if node.attributes.get("transB", 0):
         weights, steps = weights.T, None if steps is None else steps.T
     scale = weight_scale(t, node, None if steps is None else steps.T * abs(alpha))
     if len(node.inputs) < 3 or not node.inputs[2]:
         return _dense(t, node, view, weights, scale, node.outputs[0])
-    bias = required_constant(t, node, 2, "the bias")
+    bias = required_constant(t, node, 2)
     product = _dense(t, node, view, weights, scale, fresh_tensor(t, f"{node.outputs[0]}_product"))
     vector = per_channel(t, node, bias, product) * node.attributes.get("beta", 1.0)
     return emit_affine(t, node, product, (np.ones_like(vector), vector), node.outputs[0])
@@ -98,20 +85,14 @@ def gemm(t: Translation, node: Node) -> View:
 
 def batch_normalization(t: Translation, node: Node) -> View:
     """y = gamma * (x - mean) / sqrt(variance + epsilon) + beta, over axis 1, in float64."""
-    if node.attributes.get("training_mode", 0) or any(node.outputs[1:]):
-        refuse(t, node, "BatchNormalization in training mode is not supported: export the model in evaluation mode")
-    view = computed_view(t, node)
+    view = view_at(t, node)
     require_axes(t, node, view, (1,), "c")
     channels = t.shapes[view.tensor][2]
-    names = ("scale", "bias", "mean", "variance")
-    arrays = [required_constant(t, node, i + 1, name).astype(np.float64) for i, name in enumerate(names)]
+    arrays = [required_constant(t, node, index).astype(np.float64) for index in (1, 2, 3, 4)]
     if any(array.shape != (channels,) for array in arrays):
         refuse(t, node, f"BatchNormalization: its parameters do not fit {channels} channels")
     gamma, beta, mean, variance = arrays
-    deviation = variance + node.attributes.get("epsilon", 1e-5)
-    if (deviation <= 0).any():
-        refuse(t, node, "BatchNormalization: a variance is not positive: train or export the model again")
-    scale = gamma / np.sqrt(deviation)
+    scale = gamma / np.sqrt(variance + node.attributes.get("epsilon", 1e-5))
     return emit_affine(t, node, view, (scale, beta - mean * scale), node.outputs[0])
 
 

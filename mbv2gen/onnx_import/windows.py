@@ -1,4 +1,4 @@
-"""Windows of convolutions and poolings from ONNX's attributes: pads, auto_pad, strides."""
+"""Windows of convolutions from ONNX's attributes: pads, auto_pad, strides."""
 
 from __future__ import annotations
 
@@ -8,18 +8,13 @@ from mbv2gen.onnx_import.translation import Translation, refuse
 
 
 def window_of(t: Translation, node: Node, kernel: tuple[int, int], plane: tuple[int, int]) -> Window:
-    """The window of a Conv or AveragePool over a plane of (h, w).
+    """The window of a Conv over a plane of (h, w).
 
     ``pads`` are ONNX's [top, left, bottom, right]; auto_pad SAME_UPPER puts the odd row or column behind, SAME_LOWER
-    in front (ONNX operator Conv). Refuses dilations.
+    in front (ONNX operator Conv).
     """
     attributes = node.attributes
     strides = tuple(int(item) for item in attributes.get("strides", (1, 1)))
-    dilations = tuple(int(item) for item in attributes.get("dilations", (1, 1)))
-    if any(step != 1 and size > 1 for step, size in zip(dilations, kernel, strict=True)):
-        refuse(t, node, f"{node.op}: dilations {list(dilations)} are not supported, only 1")
-    if attributes.get("ceil_mode", 0):
-        refuse(t, node, f"{node.op}: ceil_mode is not supported")
     if min(strides) < 1:
         refuse(t, node, f"{node.op}: strides {list(strides)} are not positive")
     mode = attributes.get("auto_pad", "NOTSET")
@@ -33,8 +28,6 @@ def window_of(t: Translation, node: Node, kernel: tuple[int, int], plane: tuple[
         top, left, bottom, right = (int(item) for item in pads)
     else:
         refuse(t, node, f"{node.op}: auto_pad {mode!r} is not supported")
-    if min(top, left, bottom, right) < 0:
-        refuse(t, node, f"{node.op}: negative pads [{top}, {left}, {bottom}, {right}] are not supported")
     return Window(*kernel, strides[0], strides[1], top, left, bottom, right)
 
 

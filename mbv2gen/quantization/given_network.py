@@ -129,52 +129,81 @@ def _operator(network: Network, operator: Operator, tensors: Mapping[str, QTenso
 def _weighted(
     network: Network, operator: Weighted, source: QTensor, target: QTensor, act_range: tuple[int, int]
 ) -> QOperator:
-    scale = operator.weight_scale
-    if scale is None:
-        _refuse(network, operator, "its weights are float, its activations quantized: quantize the weights too")
-    rows = _integers(network, operator, scale)
+    for rule in RULES:
+        found = rule(operator, source, target)
+        if found is not None:
+            _refuse(network, operator, f"{sentence(rule)} (got {found})")
+    assert operator.weight_scale is not None
+    rows, bias = np.rint(_weight_steps(operator)), np.rint(_bias_steps(operator, source))
     is_dense = isinstance(operator, FullyConnected)
     multiplier_of = arithmetic.fully_connected_multiplier if is_dense else arithmetic.conv_multiplier
-    multiplier, shift = multiplier_of(source.scale, scale, target.scale)
-    bias = _bias(network, operator, source, target)
+    multiplier, shift = multiplier_of(source.scale, operator.weight_scale, target.scale)
     is_depthwise = isinstance(operator, DepthwiseConv2D)
     weights = (rows.T if is_depthwise else rows).reshape(operator.weights.shape)
     head = (operator.name, operator.inputs, operator.outputs, read_only(weights, np.int8), read_only(bias, np.int32))
-    scaling = read_only(scale, np.float32), read_only(multiplier, np.int32), read_only(shift, np.int32)
+    scaling = operator.weight_scale, read_only(multiplier, np.int32), read_only(shift, np.int32)
     if isinstance(operator, FullyConnected):
         return QFullyConnected(*head, *scaling, *act_range)
     made = QDepthwiseConv2D if is_depthwise else QConv2D
     return made(*head, *scaling, operator.window, *act_range)
 
 
-def _integers(network: Network, operator: Weighted, scale: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The file's integer weights, less their zero point, [c_out][k]."""
-    steps = channel_rows(operator).astype(np.float64) / scale.astype(np.float64)[:, np.newaxis]
-    rows = np.rint(steps)
-    if np.abs(steps - rows).max() > OFF_GRID:
-        _refuse(network, operator, "its weights are not integers once the float operators around it are folded in")
+def weights_are_quantized(operator: Weighted, source: QTensor, target: QTensor) -> str | None:
+    """weights must be quantized where activations are, with one scale for all or one an output channel"""
+    return "float weights" if operator.weight_scale is None else None
+
+
+def weights_are_integers(operator: Weighted, source: QTensor, target: QTensor) -> str | None:
+    """weights must still be integers once the float operators around their layer are folded in"""
+    steps = _weight_steps(operator)
+    worst = float(np.abs(steps - np.rint(steps)).max())
+    return f"one that is {worst:.2g} of a step off" if worst > OFF_GRID else None
+
+
+def weights_are_int8(operator: Weighted, source: QTensor, target: QTensor) -> str | None:
+    """weights less their zero point must fit int8: quantize them as int8, symmetrically"""
+    rows = np.rint(_weight_steps(operator))
     low, high = rows.min(), rows.max()
-    if low < -128 or high > 127:
-        reason = f"its weights less their zero point are {low:g}..{high:g}, which int8 does not hold: "
-        _refuse(network, operator, reason + "quantize weights symmetrically, as int8")
+    return f"{low:g}..{high:g}" if low < -128 or high > 127 else None
+
+
+def bias_keeps_its_value(operator: Weighted, source: QTensor, target: QTensor) -> str | None:
+    """a bias must be an integer of input scale times weight scale, give or take half a step of the output"""
+    steps = _bias_steps(operator, source)
+    lost = np.abs(steps - np.rint(steps)) * _bias_unit(operator, source) / target.scale
+    return f"channel {lost.argmax()}: {lost.max():.2g} steps" if lost.max() > WORST_BIAS else None
+
+
+def bias_is_int32(operator: Weighted, source: QTensor, target: QTensor) -> str | None:
+    """a bias must fit int32 in units of input scale times weight scale"""
+    steps = np.abs(_bias_steps(operator, source))
+    return f"channel {steps.argmax()}: {steps.max():.3g}" if steps.max() >= LARGEST_BIAS else None
+
+
+RULES = (weights_are_quantized, weights_are_integers, weights_are_int8, bias_keeps_its_value, bias_is_int32)
+
+
+def sentence(rule: Callable[..., str | None]) -> str:
+    return " ".join((rule.__doc__ or "").split())
+
+
+def _weight_steps(operator: Weighted) -> NDArray[np.float64]:
+    """The weights in units of their scale, [c_out][k]."""
+    assert operator.weight_scale is not None
+    rows: NDArray[np.float64] = channel_rows(operator) / operator.weight_scale.astype(np.float64)[:, np.newaxis]
     return rows
 
 
-def _bias(network: Network, operator: Weighted, source: QTensor, target: QTensor) -> NDArray[np.float64]:
-    """The bias in steps of input scale times weight scale, [c_out]."""
+def _bias_unit(operator: Weighted, source: QTensor) -> NDArray[np.float64]:
     assert operator.weight_scale is not None
-    unit = source.scale * operator.weight_scale.astype(np.float64)
-    steps = operator.bias.astype(np.float64) / unit
-    rounded = np.rint(steps)
-    lost = np.abs(steps - rounded) * unit / target.scale
-    if lost.max() > WORST_BIAS:
-        channel = int(lost.argmax())
-        what = f"channel {channel}: its bias, in units of input scale times weight scale, would lose {lost.max():.2g}"
-        _refuse(network, operator, f"{what} steps of the output: quantize it to int32 on that scale")
-    if np.abs(rounded).max() >= LARGEST_BIAS:
-        channel = int(np.abs(rounded).argmax())
-        _refuse(network, operator, f"channel {channel}: its bias exceeds int32 in units of input scale times weights'")
-    return rounded
+    unit: NDArray[np.float64] = source.scale * operator.weight_scale.astype(np.float64)
+    return unit
+
+
+def _bias_steps(operator: Weighted, source: QTensor) -> NDArray[np.float64]:
+    """The bias in units of input scale times weight scale, [c_out]."""
+    steps: NDArray[np.float64] = operator.bias / _bias_unit(operator, source)
+    return steps
 
 
 def _refuse(network: Network, operator: Operator, reason: str) -> NoReturn:
