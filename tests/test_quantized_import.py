@@ -11,12 +11,14 @@ import onnx
 import pytest
 from c_libraries import Inference, library
 from command_line import command
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from onnx import numpy_helper
 from onnx_models import Builder, build, random_input, saved
 from onnxruntime_steps import imported, session_of, steps_apart
 from quantized_habits import HABITS, REFUSALS, conv, conv_of_most_negative_weights, layer
 from quantized_models import MANNERS, Manner, quantized
-from random_networks import random_images
+from random_networks import HEADS, random_images, random_network
 from small_models import small_model
 from tflite_micro_oracle import every_tensor
 from toy_network import needs_host_compiler
@@ -27,6 +29,7 @@ from mbv2gen.errors import Mbv2genError
 from mbv2gen.float_reference import to_nhwc
 from mbv2gen.onnx_import.lowering import lower
 from mbv2gen.onnx_import.onnx_file import read_graph
+from mbv2gen.quantization import qdq_file
 from mbv2gen.quantization.tensor_scales import quantize_input
 from mbv2gen.quantized_network import QConv2D, QOperator
 
@@ -39,6 +42,23 @@ def test_what_onnxruntime_quantizes_is_within_one_step_of_it_in_every_layer(mann
     assert max(worst.values()) <= 1
     assert len(worst) == (9 if manner.format == "QOperator" and manner.extra else 8)
     assert within > 0.9
+
+
+def padded_pooled_multiplied(g: Builder, x: str) -> str:
+    """Padding, average pooling, a matrix product and a sigmoid: QOperators that a MobileNetV2 of torch has not."""
+    y = g("Relu", g.conv(g("Pad", x, np.int64([0, 0, 1, 0, 0, 0, 1, 2])), 3, 4, 3, strides=[2, 2]))
+    y = g("AveragePool", y, kernel_shape=[4, 5])
+    return g("Sigmoid", g("MatMul", g("Reshape", y, np.int64([1, 4])), g.random(4, 6)))
+
+
+@pytest.mark.parametrize("form", ["QDQ", "QOperator"])
+def test_other_operators_are_within_one_step_of_onnxruntime(form: str, tmp_path: Path) -> None:
+    model = build(padded_pooled_multiplied)
+    path = quantized(model, tmp_path, Manner(format=form))
+    _, made = imported(path)
+    assert [operator.kind for operator in made.operators] == ["conv", "mean", "fully_connected"]
+    worst, _ = steps_apart(path, np.concatenate([random_input(model, seed) for seed in range(20)]))
+    assert max(worst.values()) <= 1
 
 
 @pytest.mark.parametrize("habit", HABITS)
@@ -189,3 +209,16 @@ def test_a_trained_network_of_onnxruntimes_is_within_one_step_of_it_in_every_lay
     outputs = int8_reference.run_outputs(made, quantize_input(made, to_nhwc(network, x[few])))
     classes = outputs.reshape(len(outputs), -1).argmax(axis=1)
     assert (classes == recorded["logits_ortqdq"][few].argmax(axis=1)).mean() >= 0.95
+
+
+@settings(max_examples=25)
+@given(seed=st.integers(0, 2**32 - 1), blocks=st.integers(0, 3), head=st.sampled_from(HEADS))
+def test_what_mbv2gen_exports_as_qdq_comes_back_the_same(
+    seed: int, blocks: int, head: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    network = random_network(np.random.default_rng(seed), size=(9, 7), blocks=blocks, head=head)
+    path = tmp_path_factory.mktemp("export") / "exported.onnx"
+    path.write_bytes(qdq_file.emit(network))
+    _, made = imported(path)
+    x = random_images(np.random.default_rng(seed), network.shape(network.inputs[0]), 4)
+    np.testing.assert_array_equal(int8_reference.run_outputs(made, x), int8_reference.run_outputs(network, x))

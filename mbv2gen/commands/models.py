@@ -82,6 +82,8 @@ def _show_inspection(out: Terminal, found: Inspection) -> None:
 def compile_(model: Path, target: str | None, folder: Path, board: str | None, **options: Any) -> None:
     """Compile a model: quantize it to int8, plan its memory, write C.
 
+    A model that is quantized already (QDQ, QOperator) keeps its own scales and needs no --calibration.
+
     Example: mbv2gen compile flowers.onnx --target cortex-m7 --calibration images/ -o build/flowers
     """
     out = terminal.current()

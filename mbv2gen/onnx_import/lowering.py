@@ -155,6 +155,7 @@ def _model_output(t: Translation, name: str) -> ModelOutput:
     value, view = t.graph.values[name], t.views[name]
     if value.dtype != "float32" or view.reduced:
         reason = "averages over one of height and width" if view.reduced else f"is {value.dtype}, not float"
+        reason += " (put a DequantizeLinear behind it)" if view.grid is not None else ""
         raise Mbv2genError(f"{t.graph.file}: output {name!r} {reason}, which is not supported")
     order = "".join(axis for axes in essential(view.layout, t.shapes[view.tensor]) for axis in axes)
     for layout in ("NHWC", "NCHW"):
