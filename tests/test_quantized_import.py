@@ -13,7 +13,7 @@ from c_libraries import Inference, library
 from command_line import command
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 from onnx_models import Builder, build, random_input, saved
 from onnxruntime_steps import imported, session_of, steps_apart
 from quantized_habits import HABITS, REFUSALS, conv, conv_of_most_negative_weights, layer
@@ -222,3 +222,14 @@ def test_what_mbv2gen_exports_as_qdq_comes_back_the_same(
     _, made = imported(path)
     x = random_images(np.random.default_rng(seed), network.shape(network.inputs[0]), 4)
     np.testing.assert_array_equal(int8_reference.run_outputs(made, x), int8_reference.run_outputs(network, x))
+
+
+@pytest.mark.parametrize("inputs", [[], [""], ["image"], ["image", ""], ["image", "nothing"], ["image", "empty"]])
+@pytest.mark.parametrize("op", ["QuantizeLinear", "DequantizeLinear", "QLinearSigmoid", "QGemm", "QLinearAdd"])
+def test_a_damaged_node_of_onnxruntimes_is_refused_in_one_line(op: str, inputs: list[str], tmp_path: Path) -> None:
+    model = build(lambda g, x: g("Relu", x))
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros(0, np.float32), "empty"))
+    model.graph.node[0].CopyFrom(helper.make_node(op, inputs, ["Relu_0_out0"], name="bad", domain="com.microsoft"))
+    with pytest.raises(Mbv2genError, match=r"^model.onnx: "):
+        imported(saved(model, tmp_path))

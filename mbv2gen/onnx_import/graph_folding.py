@@ -142,6 +142,8 @@ def _visit_scaling(state: _State, node: Node) -> None:
     """QuantizeLinear or DequantizeLinear: computed on a constant, else kept; of any opset and element type."""
     source, output = node.inputs[0], node.outputs[0]
     values = state.constants.get(source)
+    if values is None and source not in state.shapes:
+        raise Mbv2genError(f"{state.file}: node {node.name!r}: {node.op}: its input {source!r} is nowhere computed")
     try:
         if values is not None:
             scaling = scaling_of(node, state.constants, values.dtype.name)

@@ -27,6 +27,8 @@ def with_quantize_nodes(model: ModelProto) -> ModelProto:
 
 
 def _is_rewritten(node: NodeProto) -> bool:
+    if not (node.input and node.output):
+        return False
     if node.domain == CONTRIB:
         return node.op_type in REWRITINGS or node.op_type in ("QuantizeLinear", "DequantizeLinear")
     return node.domain in ("", "ai.onnx") and node.op_type in ("QLinearConv", "QLinearMatMul")

@@ -33,10 +33,10 @@ def scaling_of(node: Node, constants: Mapping[str, Constant], source_dtype: str)
 
     ``source_dtype`` is that of the node's first input.
     """
-    scale = constants.get(node.inputs[1])
+    scale = constants.get(node.inputs[1]) if len(node.inputs) > 1 else None
     has_zero_point = len(node.inputs) > 2 and node.inputs[2] != ""
     zero_point = constants.get(node.inputs[2]) if has_zero_point else None
-    if scale is None or (has_zero_point and zero_point is None):
+    if scale is None or scale.size == 0 or (has_zero_point and zero_point is None):
         raise ValueError("scale and zero point must be constants: quantize the model statically")
     if node.attributes.get("block_size", 0) or scale.ndim > 1:
         raise ValueError("a scale a block is not supported, only one for all or one a channel")
