@@ -30,6 +30,7 @@ Weighted: TypeAlias = QConv2D | QDepthwiseConv2D | QFullyConnected
 IntArray: TypeAlias = NDArray[np.int32] | NDArray[np.int64]
 
 CHUNK_ELEMENTS = 1 << 20  # of the largest tensor, for the images that run at once: 8 MB as int64
+CACHE_ELEMENTS = 1 << 14  # that are requantized at once: the temporaries, 8 bytes each, stay in a core's cache
 
 
 def run(network: QuantizedNetwork, x: Int8Array) -> dict[str, Int8Array]:
@@ -77,9 +78,21 @@ def evaluate_operator(network: QuantizedNetwork, operator: QOperator, inputs: li
         return _add(operator, inputs, zero_points, out_zero_point)
     if isinstance(operator, QMean):
         return _mean(operator, inputs[0], zero_points[0], out_zero_point)
-    acc = accumulators(operator, inputs[0], zero_points[0])
-    scaled = multiply_by_quantized_multiplier(acc, operator.multiplier, operator.shift)
-    return (scaled + out_zero_point).clip(operator.act_min, operator.act_max).astype(np.int8)
+    return requantized(operator, accumulators(operator, inputs[0], zero_points[0]), out_zero_point)
+
+
+def requantized(operator: Weighted, acc: IntArray, out_zero_point: int) -> Int8Array:
+    """The operator's output, int8 [n][h][w][c], for its accumulators ``acc`` [n][h][w][c]; parts that fit a cache."""
+    c = acc.shape[3]
+    flat, result = acc.reshape(-1, c), np.empty((acc.size // c, c), np.int8)
+    step = max(1, CACHE_ELEMENTS // c)
+    for start in range(0, len(flat), step):
+        part = slice(start, start + step)
+        scaled = multiply_by_quantized_multiplier(flat[part], operator.multiplier, operator.shift)
+        scaled += out_zero_point
+        np.clip(scaled, operator.act_min, operator.act_max, out=scaled)
+        result[part] = scaled
+    return result.reshape(acc.shape)
 
 
 def accumulators(operator: Weighted, x: Int8Array, zero_point: int) -> IntArray:
@@ -109,7 +122,7 @@ def _matrix_product(rows: NDArray[np.int32], weights: Int8Array) -> NDArray[np.i
     return np.asarray(product, dtype=np.int64).reshape(*rows.shape[:3], len(weights))
 
 
-def _taps(centred: NDArray[np.int32], window: Window) -> list[NDArray[np.int32]]:
+def taps(centred: NDArray[np.int32], window: Window) -> list[NDArray[np.int32]]:
     """For each (kh, kw), row by row, the plane of inputs it meets: views [n][h'][w'][c] of one padded copy."""
     out_h, out_w = window.output_size(centred.shape[1], centred.shape[2])
     pads = ((0, 0), (window.pad_top, window.pad_bottom), (window.pad_left, window.pad_right), (0, 0))
@@ -124,15 +137,15 @@ def _taps(centred: NDArray[np.int32], window: Window) -> list[NDArray[np.int32]]
 
 def _patches(centred: NDArray[np.int32], window: Window) -> NDArray[np.int32]:
     """[n][h'][w'][kernel_h * kernel_w * c], in the order of a filter's weights."""
-    return np.concatenate(_taps(centred, window), axis=3)
+    return np.concatenate(taps(centred, window), axis=3)
 
 
 def _depthwise(operator: QDepthwiseConv2D, centred: NDArray[np.int32]) -> NDArray[np.int32]:
-    taps = _taps(centred, operator.window)
-    weights = operator.weights.reshape(len(taps), -1).astype(np.int32)
-    acc, product = np.empty(taps[0].shape, dtype=np.int32), np.empty(taps[0].shape, dtype=np.int32)
+    planes = taps(centred, operator.window)
+    weights = operator.weights.reshape(len(planes), -1).astype(np.int32)
+    acc, product = np.empty(planes[0].shape, dtype=np.int32), np.empty(planes[0].shape, dtype=np.int32)
     acc[:] = operator.bias
-    for tap, weight in zip(taps, weights, strict=True):
+    for tap, weight in zip(planes, weights, strict=True):
         acc += np.multiply(tap, weight, out=product)
     return acc
 
