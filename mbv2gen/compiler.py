@@ -17,6 +17,7 @@ from mbv2gen import (
     plan,
     program,
     program_interpreter,
+    pruning,
     report,
     targets,
 )
@@ -25,11 +26,15 @@ from mbv2gen.network import Network
 from mbv2gen.onnx_import import lowering, onnx_file
 from mbv2gen.packing import check as packing_check
 from mbv2gen.pixels import pictures, preprocessing
-from mbv2gen.quantization import bounds, given_network, quantized_network_file, quantizer
+from mbv2gen.pixels.pictures import Pictures
+from mbv2gen.pixels.preprocessing import Preprocessing
+from mbv2gen.quantization import bounds, effort, given_network, quantized_network_file
 from mbv2gen.quantization.exports import EXPORTS
 from mbv2gen.quantized_network import QuantizedNetwork
 
 Progress = Callable[[int, int], None]
+
+FEW_PICTURES = 32  # of calibration: below it results differ by several decibels from draw to draw
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ class Options:
     emit: tuple[str, ...] = ()
     feed: str = "frame"
     keep_input: bool = False
+    effort: int = effort.DEFAULT
 
 
 @dataclass(frozen=True)
@@ -104,10 +110,23 @@ def plan_program(quantized: QuantizedNetwork, options: Options) -> program.Progr
 def quantize(
     model: Path, network: Network, options: Options, progress: Progress | None = None
 ) -> tuple[QuantizedNetwork, tuple[str, ...]]:
-    """Network -> QuantizedNetwork, and what the user should know about it."""
-    channels = network.shape(network.inputs[0])[2]
+    """Network -> pruned Network -> QuantizedNetwork, and what the user should know about it.
+
+    A network that its file has quantized already stays as it is.
+    """
+    data, how, warnings = open_calibration(model, network, options)
+    if network.is_quantized:
+        return given_network.quantize(network, data, how, progress), warnings
+    return effort.quantize(pruning.prune(network), data, how, options.effort, progress).integer, warnings
+
+
+def open_calibration(
+    model: Path, network: Network, options: Options
+) -> tuple[Pictures | None, Preprocessing, tuple[str, ...]]:
+    """The pictures of ``options.calibration``, how pixels become input, and what the user should know about both."""
+    shape = network.shape(network.inputs[0])
     how = preprocessing.from_options(
-        channels,
+        shape[2],
         network.model_input,
         mean=options.mean,
         std=options.std,
@@ -116,34 +135,28 @@ def quantize(
         colour=options.colour,
         toml=model.with_suffix(".toml"),
     )
-    warnings: tuple[str, ...] = (how.note,) if how.note else ()
+    data = None
+    if options.calibration is not None:
+        data = pictures.open_pictures(options.calibration, shape, how, network.model_input)
+    return data, how, ((how.note,) if how.note else ()) + _about_calibration(network, data)
+
+
+def _about_calibration(network: Network, data: Pictures | None) -> tuple[str, ...]:
     if network.is_quantized:
-        return _as_given(network, how, options, warnings, progress)
-    if options.calibration is None:
-        warnings += (
+        if data is None:
+            return ()
+        left = given_network.unquantized(network)
+        kept = "the file is quantized: its own scales and zero points are kept, --calibration "
+        return (kept + (f"gives a range to {', '.join(left)} alone" if left else "changes none of them"),)
+    if data is None:
+        return (
             "no --calibration: ranges come from ReLU6 and synthetic pictures, and accuracy will suffer; "
             "give about 100 pictures like those the network will see",
         )
-        return quantizer.quantize(network, None, how, progress), warnings
-    data = pictures.open_pictures(options.calibration, network.shape(network.inputs[0]), how, network.model_input)
-    return quantizer.quantize(network, data, how, progress), warnings
-
-
-def _as_given(
-    network: Network,
-    how: preprocessing.Preprocessing,
-    options: Options,
-    warnings: tuple[str, ...],
-    progress: Progress | None,
-) -> tuple[QuantizedNetwork, tuple[str, ...]]:
-    """A network that its file has quantized already."""
-    data = None
-    if options.calibration is not None:
-        data = pictures.open_pictures(options.calibration, network.shape(network.inputs[0]), how, network.model_input)
-        left = given_network.unquantized(network)
-        kept = "the file is quantized: its own scales and zero points are kept, --calibration "
-        warnings += (kept + (f"gives a range to {', '.join(left)} alone" if left else "changes none of them"),)
-    return given_network.quantize(network, data, how, progress), warnings
+    if len(data) < FEW_PICTURES:
+        counted = f"{len(data)} picture{'' if len(data) == 1 else 's'}"
+        return (f"--calibration: {counted} cannot tell much, and accuracy may suffer; give about 100",)
+    return ()
 
 
 def command_line(model: Path, name: str, options: Options) -> str:
@@ -155,6 +168,8 @@ def command_line(model: Path, name: str, options: Options) -> str:
         value = getattr(options, option)
         if value is not None:
             words += [f"--{option}", value]
+    if options.effort != effort.DEFAULT:
+        words += ["--effort", str(options.effort)]
     if options.feed != "frame":
         words += ["--feed", options.feed]
     if options.keep_input:

@@ -10,13 +10,13 @@ import rich_click as click
 
 from mbv2gen import compiler, demo, inspection, output_folder, profiling, targets
 from mbv2gen.commands import terminal
+from mbv2gen.commands.calibration_options import calibration_options
 from mbv2gen.commands.terminal import Terminal, percent
 from mbv2gen.demo import Demo
 from mbv2gen.hardware import boards
 from mbv2gen.hardware.board_fit import check_fits
 from mbv2gen.inspection import Inspection
 from mbv2gen.network import Shape
-from mbv2gen.pixels import preprocessing
 from mbv2gen.quantization.exports import EXPORTS
 from mbv2gen.report import Report
 
@@ -64,16 +64,9 @@ def _show_inspection(out: Terminal, found: Inspection) -> None:
 @click.command("compile")
 @click.argument("model", type=FILE)
 @click.option("--target", metavar="CORE", help="The core; see mbv2gen targets. [default: the board's, or cortex-m7]")
-@click.option(
-    "--calibration", metavar="DATA", help="Folder of pictures or CLASS/ folders, .csv[:SPLIT], .npz[:KEY] or .npy."
-)
+@calibration_options
 @click.option("-o", "--output", "folder", type=FILE, required=True, help="The folder to write.")
 @click.option("--name", help="Prefix of all symbols and files. [default: from the file's name]")
-@click.option("--mean", metavar="X[,X,X]", help="x = (pixel - mean) / std on 0..255 pixels: the mean.")
-@click.option("--std", metavar="X[,X,X]", help="... and the standard deviation.")
-@click.option("--preprocess", type=click.Choice(list(preprocessing.PRESETS)), help="A usual pair of both.")
-@click.option("--resize", type=click.Choice(preprocessing.RESIZES), help="How pictures get their size.")
-@click.option("--colour", type=click.Choice(preprocessing.COLOURS, case_sensitive=False), help="Order of the channels.")
 @click.option("--emit", type=click.Choice(list(EXPORTS)), multiple=True, help="Write this file too, for other tools.")
 @click.option("--feed", type=click.Choice(["frame", "rows"]), default="frame", help="How the input arrives.")
 @click.option("--keep-input", is_flag=True, help="A run leaves the input in the arena as it is.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -16,6 +16,7 @@ from mbv2gen.network import FloatArray, Network, Shape
 from mbv2gen.pixels.image import UInt8Array
 from mbv2gen.pixels.pictures import Pictures
 from mbv2gen.pixels.preprocessing import Preprocessing, from_options
+from mbv2gen.quantization.histogram import EMPTY, Histogram, with_values
 
 SYNTHETIC_PICTURES = 64
 SYNTHETIC_SOURCE = "synthetic pictures"
@@ -23,11 +24,20 @@ SYNTHETIC_SOURCE = "synthetic pictures"
 
 @dataclass(frozen=True, eq=False)
 class Observed:
-    """One tensor over all data: least and greatest value, and the mean of every element, float64 [h][w][c]."""
+    """One tensor over all data: least and greatest value of a channel [c], mean of an element [h][w][c], float64."""
 
-    low: float
-    high: float
+    lows: NDArray[np.float64]
+    highs: NDArray[np.float64]
     mean: NDArray[np.float64]
+    histogram: Histogram
+
+    @property
+    def low(self) -> float:
+        return float(self.lows.min())
+
+    @property
+    def high(self) -> float:
+        return float(self.highs.max())
 
 
 def observe(
@@ -39,30 +49,35 @@ def observe(
     are done. Raises Mbv2genError where there is no data, or where a value is not finite.
     """
     uses = Counter(name for operator in network.operators for name in operator.inputs)
-    lows: dict[str, float] = {}
-    highs: dict[str, float] = {}
-    sums: dict[str, NDArray[np.float64]] = {}
+    found: dict[str, Observed] = {}
     count = 0
     for batch in batches:
         for name, value in _tensors(network, batch, uses):
-            low, high = float(value.min()), float(value.max())
-            if not np.isfinite([low, high]).all():
+            seen = _observed(value)
+            if not np.isfinite([seen.low, seen.high]).all():
                 raise Mbv2genError(f"{network.source.file}: tensor '{name}' is not finite on the calibration data")
-            lows[name], highs[name] = min(low, lows.get(name, low)), max(high, highs.get(name, high))
-            total = value.sum(axis=0)
-            sums[name] = sums[name] + total if name in sums else total.astype(np.float64)
+            histogram = found[name].histogram if name in found else EMPTY
+            seen = replace(seen, histogram=with_values(histogram, value, max(-seen.low, seen.high)))
+            found[name] = _joined(found[name], seen) if name in found else seen
         count += len(batch)
         if progress is not None:
             progress(count)
     if not count:
         raise Mbv2genError(f"{network.source.file}: no calibration data")
-    return {name: Observed(lows[name], highs[name], _mean(total, count)) for name, total in sums.items()}
+    return {name: replace(seen, mean=seen.mean / count) for name, seen in found.items()}
 
 
-def _mean(total: NDArray[np.generic], count: int) -> NDArray[np.float64]:
-    mean: NDArray[np.float64] = total.astype(np.float64) / count
-    mean.setflags(write=False)
-    return mean
+def _observed(value: FloatArray) -> Observed:
+    """One batch; the sum in the place of the mean, no histogram yet."""
+    rows = value.reshape(-1, value.shape[3])
+    lows, highs = rows.min(axis=0).astype(np.float64), rows.max(axis=0).astype(np.float64)
+    return Observed(lows, highs, value.sum(axis=0).astype(np.float64), EMPTY)
+
+
+def _joined(before: Observed, seen: Observed) -> Observed:
+    """Both; the histogram of ``seen`` goes on from that of ``before``."""
+    lows, highs = np.minimum(before.lows, seen.lows), np.maximum(before.highs, seen.highs)
+    return Observed(lows, highs, before.mean + seen.mean, seen.histogram)
 
 
 def _tensors(network: Network, batch: FloatArray, uses: Counter[str]) -> Iterator[tuple[str, FloatArray]]:

@@ -23,6 +23,7 @@ from mbv2gen.network import (
     frozen,
 )
 from mbv2gen.pixels.preprocessing import Preprocessing, normalise
+from mbv2gen.quantization.activation_ranges import least_error_range
 from mbv2gen.quantization.calibration import Observed
 from mbv2gen.quantized_network import Int8Array, PixelInput, QTensor, QuantizedNetwork
 
@@ -37,10 +38,16 @@ MOST_SPAN = 1e20
 
 
 def choose_scales(
-    network: Network, observed: Mapping[str, Observed], input_interval: tuple[float, float] | None, is_synthetic: bool
+    network: Network,
+    observed: Mapping[str, Observed],
+    input_interval: tuple[float, float] | None,
+    *,
+    is_synthetic: bool = False,
+    has_least_error: bool = False,
 ) -> dict[str, QTensor]:
-    """A QTensor for every tensor: least to greatest observed value, widened to hold 0 exactly, over 255 steps.
+    """A QTensor for every tensor: 255 steps from the least to the greatest observed value, widened to hold 0 exactly.
 
+    ``has_least_error``: the range of least squared error instead, but for the network's input and output.
     ``input_interval`` is what pixels can become, None where only data tells. Where the data is synthetic, a clamp
     such as ReLU6 stands for the range that it allows. An Activation's output shares its input's scale.
     """
@@ -53,11 +60,12 @@ def choose_scales(
             tensors[target.name] = QTensor(target.name, target.shape, source.scale, source.zero_point)
             continue
         clamp = Clamp() if isinstance(operator, Mean) else operator.clamp
-        low, high = observed[target.name].low, observed[target.name].high
+        seen = observed[target.name]
+        low, high = seen.low, seen.high
+        if has_least_error and target.name not in network.outputs:
+            low, high = least_error_range(seen.histogram, low, high)
         if is_synthetic:
-            low, high = (
-                bound if np.isfinite(bound) else seen for bound, seen in ((clamp.low, low), (clamp.high, high))
-            )
+            low, high = (bound if np.isfinite(bound) else end for bound, end in ((clamp.low, low), (clamp.high, high)))
         reachable = _reachable(operator, [tensors[one] for one in operator.inputs])
         if max(high, 0.0) - min(low, 0.0) < reachable * LEAST_PART:
             low, high = max(-reachable, clamp.low), min(reachable, clamp.high)

@@ -1,0 +1,36 @@
+"""Calibration options: those of every command that quantizes; they are fields of compiler.Options."""
+
+from __future__ import annotations
+
+import rich_click as click
+
+from mbv2gen.commands.terminal import Command
+from mbv2gen.pixels import preprocessing
+from mbv2gen.quantization import effort
+
+CALIBRATION = "About 100 pictures: a folder of them or of CLASS/ folders, .csv[:SPLIT], .npz[:KEY] or .npy."
+EFFORT = "For accuracy: 0 none, 1 corrected biases, 2 ranges and rounding of least error, 3 the best of eight ways."
+COLOURS = click.Choice(preprocessing.COLOURS, case_sensitive=False)
+
+
+def calibration_options(command: Command) -> Command:
+    """--calibration, --effort, and how pictures become input."""
+    for option in reversed(
+        (
+            click.option("--calibration", metavar="DATA", help=CALIBRATION),
+            click.option(
+                "--effort",
+                type=click.IntRange(0, effort.HIGHEST),
+                default=effort.DEFAULT,
+                show_default=True,
+                help=EFFORT,
+            ),
+            click.option("--mean", metavar="X[,X,X]", help="x = (pixel - mean) / std on 0..255 pixels: the mean."),
+            click.option("--std", metavar="X[,X,X]", help="... and the standard deviation."),
+            click.option("--preprocess", type=click.Choice(list(preprocessing.PRESETS)), help="A usual pair of both."),
+            click.option("--resize", type=click.Choice(preprocessing.RESIZES), help="How pictures get their size."),
+            click.option("--colour", type=COLOURS, help="Order of the channels."),
+        )
+    ):
+        command = option(command)
+    return command

@@ -1,0 +1,115 @@
+"""Effort: how much a compile does for accuracy, 0 to 3; docs/quantization.md says what each level gains.
+
+The highest makes several networks and keeps the one whose output is nearest the float network's, by the
+signal-to-noise ratio over all calibration pictures; the next lower level is among them, so it is never below it there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+import numpy as np
+
+from mbv2gen import float_reference, int8_reference
+from mbv2gen.network import Network
+from mbv2gen.pixels.pictures import Pictures
+from mbv2gen.pixels.preprocessing import Preprocessing
+from mbv2gen.progress import part
+from mbv2gen.quantization import quantizer
+from mbv2gen.quantization.calibration import synthetic
+from mbv2gen.quantization.equalization import Factors, expansion_factors, rescaled, residual_factors
+from mbv2gen.quantization.integer_prefix import integer_input
+from mbv2gen.quantization.noise import Reals, powers
+from mbv2gen.quantization.quantizer import Calibrated, Recipe
+from mbv2gen.quantization.tensor_scales import dequantize
+from mbv2gen.quantized_network import QuantizedNetwork
+
+MIN_MAX = Recipe(corrects_bias=False)
+ANALYTIC = Recipe()
+MEASURED = Recipe(least_error_ranges=True, measures=True)
+ADAPTIVE = replace(MEASURED, adapts_rounding=True)
+RECIPES = (MIN_MAX, ANALYTIC, ADAPTIVE)  # by effort
+CANDIDATES = (ADAPTIVE, MEASURED)  # of the highest, for each equalization
+EQUALIZATIONS = 4
+DEFAULT, HIGHEST = 2, 3
+BATCH = 32  # pictures whose outputs are compared at once
+
+Progress: TypeAlias = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Quantized:
+    """``integer`` is ``real`` in int8, tensor by tensor; ``real`` computes what the given network does."""
+
+    real: Network
+    integer: QuantizedNetwork
+    data: Pictures
+
+
+def quantize(
+    network: Network,
+    pictures: Pictures | None,
+    preprocessing: Preprocessing,
+    effort: int = DEFAULT,
+    progress: Progress | None = None,
+) -> Quantized:
+    """Calibrate on ``pictures`` (None: synthetic ones, of which the caller warns) and quantize.
+
+    ``progress`` is told (done, total). Raises Mbv2genError where data or network cannot be quantized.
+    """
+    tell = progress or (lambda done, total: None)
+    data = synthetic(network, preprocessing) if pictures is None else pictures
+    calibrated = Calibrated(network, data, preprocessing, is_synthetic=pictures is None)
+    if effort == HIGHEST:
+        return _best(calibrated, tell)
+    steps = len(data) + len(network.operators)
+    observed = quantizer.observed(calibrated, part(tell, 0, steps))
+    integer = quantizer.quantize(observed, RECIPES[effort], part(tell, len(data), steps))
+    return Quantized(network, integer, data)
+
+
+def _best(calibrated: Calibrated, tell: Progress) -> Quantized:
+    """Of all candidates on the network, equalized in each way or not, the one of least noise; the first of equals."""
+    images, operators = len(calibrated.data), len(calibrated.network.operators)
+    steps = EQUALIZATIONS * (images + len(CANDIDATES) * (operators + images))
+    plain = quantizer.observed(calibrated, part(tell, 0, steps))
+    wanted = _float_outputs(calibrated)
+    least, done = np.inf, 0
+    best: Quantized | None = None
+    for factors in _equalizations(plain):
+        variant = plain
+        if factors:
+            changed = replace(calibrated, network=rescaled(calibrated.network, factors))
+            variant = quantizer.observed(changed, part(tell, done, steps))
+        done += images
+        for recipe in CANDIDATES:
+            candidate = quantizer.quantize(variant, recipe, part(tell, done, steps))
+            noise = _noise(candidate, calibrated.data, wanted)
+            done += operators + images
+            tell(done, steps)
+            if noise < least:
+                least, best = noise, Quantized(variant.network, candidate, calibrated.data)
+    assert best is not None
+    return best
+
+
+def _equalizations(plain: Calibrated) -> tuple[Factors, ...]:
+    residual = residual_factors(plain.network, plain.tensors)
+    expansion = expansion_factors(plain.network, plain.tensors)
+    return {}, residual, expansion, residual | expansion
+
+
+def _float_outputs(calibrated: Calibrated) -> Reals:
+    batches = calibrated.data.batches(BATCH)
+    return np.concatenate([float_reference.run_outputs(calibrated.network, x).astype(np.float64) for x in batches])
+
+
+def _noise(network: QuantizedNetwork, data: Pictures, wanted: Reals) -> float:
+    """Power of what the int8 output differs by, all pictures together, each less its mean over the classes."""
+    output, total = network.tensor(network.outputs[0]), 0.0
+    for start, x in enumerate(integer_input(data, network, BATCH)):
+        made = dequantize(int8_reference.run_outputs(network, x), output)
+        total += float(powers(wanted[start * BATCH :][: len(x)], made, is_centred=True)[:, 1].sum())
+    return total
