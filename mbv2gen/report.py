@@ -42,6 +42,7 @@ def report(program: Program) -> Report:
         "segments": [list(range(first, end)) for first, end in program.segments],
         "arena": [_buffer(buffer) for buffer in program.buffers],
         "accuracy": None,
+        "analysis": None,
         "instructions": None,
     }
 

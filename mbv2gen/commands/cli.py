@@ -8,6 +8,7 @@ from typing import NoReturn
 import rich_click as click
 
 from mbv2gen import __version__
+from mbv2gen.commands import analysis as commands_of_analysis
 from mbv2gen.commands import evaluation as commands_of_evaluation
 from mbv2gen.commands import models as commands_of_models
 from mbv2gen.commands import outputs as commands_of_outputs
@@ -26,7 +27,12 @@ def cli() -> None:
     """
 
 
-for command in (*commands_of_models.COMMANDS, *commands_of_outputs.COMMANDS, *commands_of_evaluation.COMMANDS):
+for command in (
+    *commands_of_models.COMMANDS,
+    *commands_of_analysis.COMMANDS,
+    *commands_of_outputs.COMMANDS,
+    *commands_of_evaluation.COMMANDS,
+):
     cli.add_command(command)
 
 
