@@ -11,7 +11,7 @@ from float_networks import small_mobilenet
 from mbv2gen import float_reference
 from mbv2gen.network import Clamp, FloatArray, Network
 from mbv2gen.quantization.calibration import observe
-from mbv2gen.quantization.equalization import MOST, expansion_factors, rescaled, residual_factors
+from mbv2gen.quantization.equalization import MOST, equalizing_factors, rescaled
 
 
 def pictures(net: Network) -> FloatArray:
@@ -25,12 +25,21 @@ def bottleneck() -> Network:
     return replace(net, operators=operators)
 
 
-@pytest.mark.parametrize("choose", [residual_factors, expansion_factors])
-def test_an_equalized_network_computes_the_same(choose) -> None:
+def test_an_equalized_network_computes_the_same_and_its_channels_are_more_alike() -> None:
     net = bottleneck()
     x = pictures(net)
-    factors = choose(net, observe(net, [x]))
+    before = observe(net, [x])
+    factors = equalizing_factors(net, before)
+    after = observe(rescaled(net, factors), [x])
     assert any((factor > 1).any() for factor in factors.values())
+    reaches = []
+    for seen in (before, after):
+        reaches.append(np.max([np.maximum(-seen[name].lows, seen[name].highs) for name in factors], axis=0))
+    factor = factors["s"]
+    assert reaches[1] == pytest.approx(reaches[0] * factor, rel=1e-4)
+    assert reaches[1].max() / reaches[1].min() < reaches[0].max() / reaches[0].min()
+    assert (factor >= 1).all()
+    assert (factor <= MOST).all()
     assert float_reference.run_outputs(rescaled(net, factors), x) == pytest.approx(
         float_reference.run_outputs(net, x), rel=1e-4, abs=1e-4
     )
@@ -38,27 +47,8 @@ def test_an_equalized_network_computes_the_same(choose) -> None:
 
 def test_tensors_of_one_sum_are_scaled_alike_and_only_where_all_is_linear() -> None:
     net = bottleneck()
-    factors = residual_factors(net, observe(net, [pictures(net)]))
+    factors = equalizing_factors(net, observe(net, [pictures(net)]))
     assert set(factors) == {"s", "p", "r", "m"}
     assert all(np.array_equal(factor, factors["s"]) for factor in factors.values())
     usual = small_mobilenet(np.random.default_rng(1))
-    assert residual_factors(usual, observe(usual, [pictures(usual)])) == {}
-
-
-def test_a_bounded_tensor_that_a_sum_reads_is_left_alone() -> None:
-    net = small_mobilenet(np.random.default_rng(1))
-    assert set(expansion_factors(net, observe(net, [pictures(net)]))) == {"e", "d"}
-
-
-def test_channels_inside_a_block_are_scaled_into_the_clamp_and_not_over_it() -> None:
-    net = bottleneck()
-    x = pictures(net)
-    before = observe(net, [x])
-    factors = expansion_factors(net, before)
-    after = observe(rescaled(net, factors), [x])
-    assert set(factors) == {"e", "d"}
-    for name, factor in factors.items():
-        assert (factor >= 1).all()
-        assert (factor <= MOST).all()
-        assert after[name].high <= 6 + 1e-4
-        assert after[name].highs == pytest.approx(before[name].highs * factor, rel=1e-4)
+    assert equalizing_factors(usual, observe(usual, [pictures(usual)])) == {}

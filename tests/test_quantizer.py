@@ -329,7 +329,7 @@ def test_progress_rises_to_the_total(level: int) -> None:
     effort.quantize(net, pictures, TF, level, lambda *step: told.append(step))
     done = [step[0] for step in told]
     assert done == sorted(done)
-    total = 9 + 7 if level < 3 else 4 * (9 + 2 * (7 + 9))
+    total = 9 + 7 if level < 3 else 2 * (9 + 2 * (7 + 9))
     assert told[-1] == (total, total)
 
 

@@ -9,7 +9,7 @@ from mbv2gen.pixels import preprocessing
 from mbv2gen.quantization import effort
 
 CALIBRATION = "About 100 pictures: a folder of them or of CLASS/ folders, .csv[:SPLIT], .npz[:KEY] or .npy."
-EFFORT = "For accuracy: 0 none, 1 corrected biases, 2 ranges and rounding of least error, 3 the best of eight ways."
+EFFORT = "For accuracy: 0 none, 1 corrected biases, 2 ranges and rounding of least error, 3 the best of four ways."
 COLOURS = click.Choice(preprocessing.COLOURS, case_sensitive=False)
 
 

@@ -19,7 +19,7 @@ from mbv2gen.pixels.preprocessing import Preprocessing
 from mbv2gen.progress import part
 from mbv2gen.quantization import quantizer
 from mbv2gen.quantization.calibration import synthetic
-from mbv2gen.quantization.equalization import Factors, expansion_factors, rescaled, residual_factors
+from mbv2gen.quantization.equalization import equalizing_factors, rescaled
 from mbv2gen.quantization.integer_prefix import integer_input
 from mbv2gen.quantization.noise import Reals, powers
 from mbv2gen.quantization.quantizer import Calibrated, Recipe
@@ -31,8 +31,7 @@ ANALYTIC = Recipe()
 MEASURED = Recipe(least_error_ranges=True, measures=True)
 ADAPTIVE = replace(MEASURED, adapts_rounding=True)
 RECIPES = (MIN_MAX, ANALYTIC, ADAPTIVE)  # by effort
-CANDIDATES = (ADAPTIVE, MEASURED)  # of the highest, for each equalization
-EQUALIZATIONS = 4
+CANDIDATES = (ADAPTIVE, MEASURED)  # of the highest, on the network and on the equalized one
 DEFAULT, HIGHEST = 2, 3
 BATCH = 32  # pictures whose outputs are compared at once
 
@@ -71,34 +70,32 @@ def quantize(
 
 
 def _best(calibrated: Calibrated, tell: Progress) -> Quantized:
-    """Of all candidates on the network, equalized in each way or not, the one of least noise; the first of equals."""
-    images, operators = len(calibrated.data), len(calibrated.network.operators)
-    steps = EQUALIZATIONS * (images + len(CANDIDATES) * (operators + images))
-    plain = quantizer.observed(calibrated, part(tell, 0, steps))
+    """Of all candidates, on the network and on the equalized one, that of least noise; the first of equals."""
+    half = _steps(calibrated)
+    plain = quantizer.observed(calibrated, part(tell, 0, 2 * half))
     wanted = _float_outputs(calibrated)
-    least, done = np.inf, 0
-    best: Quantized | None = None
-    for factors in _equalizations(plain):
-        variant = plain
-        if factors:
-            changed = replace(calibrated, network=rescaled(calibrated.network, factors))
-            variant = quantizer.observed(changed, part(tell, done, steps))
-        done += images
-        for recipe in CANDIDATES:
-            candidate = quantizer.quantize(variant, recipe, part(tell, done, steps))
-            noise = _noise(candidate, calibrated.data, wanted)
-            done += operators + images
-            tell(done, steps)
-            if noise < least:
-                least, best = noise, Quantized(variant.network, candidate, calibrated.data)
-    assert best is not None
-    return best
+    candidates = _candidates(plain, wanted, part(tell, 0, 2 * half))
+    equalized = rescaled(plain.network, equalizing_factors(plain.network, plain.tensors))
+    changed = quantizer.observed(replace(calibrated, network=equalized), part(tell, half, 2 * half))
+    candidates += _candidates(changed, wanted, part(tell, half, 2 * half))
+    return min(candidates, key=lambda candidate: candidate[0])[1]
 
 
-def _equalizations(plain: Calibrated) -> tuple[Factors, ...]:
-    residual = residual_factors(plain.network, plain.tensors)
-    expansion = expansion_factors(plain.network, plain.tensors)
-    return {}, residual, expansion, residual | expansion
+def _candidates(calibrated: Calibrated, wanted: Reals, tell: Progress) -> list[tuple[float, Quantized]]:
+    """Each with its noise; the calibration itself is done and told of."""
+    network, data = calibrated.network, calibrated.data
+    done, steps, found = len(data), _steps(calibrated), []
+    for recipe in CANDIDATES:
+        integer = quantizer.quantize(calibrated, recipe, part(tell, done, steps))
+        found.append((_noise(integer, data, wanted), Quantized(network, integer, data)))
+        done += len(network.operators) + len(data)
+        tell(done, steps)
+    return found
+
+
+def _steps(calibrated: Calibrated) -> int:
+    """Of progress, for one network and all candidates on it."""
+    return len(calibrated.data) + len(CANDIDATES) * (len(calibrated.network.operators) + len(calibrated.data))
 
 
 def _float_outputs(calibrated: Calibrated) -> Reals:

@@ -35,32 +35,22 @@ Reals: TypeAlias = NDArray[np.float64]
 Factors: TypeAlias = dict[str, Reals]  # by tensor, [c], all positive
 
 
-def residual_factors(network: Network, observed: Mapping[str, Observed]) -> Factors:
-    """For tensors without activation between blocks, those of one residual sum together: ranges made more alike."""
+def equalizing_factors(network: Network, observed: Mapping[str, Observed]) -> Factors:
+    """For tensors without activation between blocks, those of one residual sum together: ranges made more alike.
+
+    A channel goes half the way (in ratio) to the widest: what it gains in steps, the weights that read it lose.
+    """
     factors: Factors = {}
     for group in _linear_groups(network):
         reach = np.max([np.maximum(-observed[name].lows, observed[name].highs) for name in group], axis=0)
-        factor = np.sqrt(_towards(np.full(len(reach), reach.max()), reach))
-        factors |= dict.fromkeys(group, factor)
-    return factors
-
-
-def expansion_factors(network: Network, observed: Mapping[str, Observed]) -> Factors:
-    """For what ReLU6 bounds inside blocks: channels that stay below 6 scaled up to it, so that nothing new clips."""
-    factors: Factors = {}
-    for operator in network.operators:
-        name = operator.outputs[0]
-        if isinstance(operator, Conv2D | DepthwiseConv2D) and _is_inner(network, name, WEIGHTED):
-            clamp = operator.clamp
-            if clamp.low == 0 and np.isfinite(clamp.high):
-                factors[name] = _towards(np.full(len(operator.bias), clamp.high), observed[name].highs)
+        factors |= dict.fromkeys(group, np.sqrt(_up_to_the_widest(reach)))
     return factors
 
 
 def rescaled(network: Network, factors: Mapping[str, Reals]) -> Network:
     """The same network, but that each channel of each tensor of ``factors`` holds so many times its value.
 
-    Exact in real numbers, so long as no factor carries a value over a clamp.
+    Exact in real numbers, as no tensor of ``factors`` has a clamp.
     """
     ones = {tensor.name: np.ones(tensor.shape[2]) for tensor in network.tensors}
     known = {**ones, **factors}
@@ -80,9 +70,9 @@ def _rescaled(operator: Operator, factors: Mapping[str, Reals]) -> Operator:
     return replace(operator, weights=_float32(weights), bias=_float32(operator.bias * writes))
 
 
-def _towards(wanted: Reals, reach: Reals) -> Reals:
-    """[c]: wanted / reach, from 1 to MOST; 1 for channels that are always 0."""
-    return np.where(reach > 0, np.clip(wanted / np.maximum(reach, 1e-30), 1.0, MOST), 1.0)
+def _up_to_the_widest(reach: Reals) -> Reals:
+    """[c]: the widest reach over each, from 1 to MOST; 1 for channels that are always 0."""
+    return np.where(reach > 0, np.clip(reach.max() / np.maximum(reach, 1e-30), 1.0, MOST), 1.0)
 
 
 def _linear_groups(network: Network) -> list[list[str]]:
@@ -103,13 +93,9 @@ def _is_linear(network: Network, name: str) -> bool:
         isinstance(maker, Mean) or (isinstance(maker, Add | Conv2D | FullyConnected) and maker.clamp.is_identity)
         for maker in makers
     )
-    return plain and _is_inner(network, name, (*WEIGHTED, Add, Mean))
-
-
-def _is_inner(network: Network, name: str, readers: tuple[type[Operator], ...]) -> bool:
-    """Neither input nor output of the network, and read by operators of these kinds alone."""
+    readers = [operator for operator in network.operators if name in operator.inputs]
     is_inner = name not in (*network.inputs, *network.outputs)
-    return is_inner and all(isinstance(operator, readers) for operator in network.operators if name in operator.inputs)
+    return plain and is_inner and all(isinstance(reader, (*WEIGHTED, Add, Mean)) for reader in readers)
 
 
 def _float32(array: NDArray[np.generic]) -> FloatArray:
