@@ -14,13 +14,12 @@ import numpy as np
 import rich_click as click
 import tables
 from networks import DIGITS_NET, FLOWERS, ROOT, SHARED
-from numpy.typing import NDArray
 
 from mbv2gen import compiler, float_reference, int8_reference, progress, pruning
+from mbv2gen.evaluation.figures import decibels, signal_and_noise
 from mbv2gen.pixels import network_inputs, pictures, preprocessing
 from mbv2gen.pixels.pictures import Pictures
 from mbv2gen.quantization import effort
-from mbv2gen.quantization.noise import powers
 from mbv2gen.quantization.tensor_scales import dequantize
 
 BATCH = 32
@@ -111,11 +110,11 @@ def measure(case: Case, efforts: list[int], tell: progress.Tell) -> list[Figures
             for feed in network_inputs.feeds(quantized, test, BATCH)
         ])  # fmt: skip
         classes = made.argmax(axis=3).reshape(len(test), -1)[:, 0]
-        noise = powers(wanted, made, is_centred=True)
+        noise = signal_and_noise(wanted, made)
         figures.append(Figures(
             case, level, len(calibration), len(test), float((chosen == test.labels).mean()),
             float((classes == test.labels).mean()), float((classes == chosen).mean()),
-            _db(noise.sum(axis=0)), float(np.median([_db(one) for one in noise if one[1] > 0])), seconds,
+            float(decibels(noise.sum(axis=0))), float(np.median(decibels(noise))), seconds,
         ))  # fmt: skip
         tell(index + 1, len(efforts))
     return figures
@@ -127,10 +126,6 @@ def _split(found: Pictures, table: Path) -> tuple[Pictures, Pictures]:
         marked = {row["file"] for row in csv.DictReader(file) if row["split"] == "calib"}
     places = [[i for i, name in enumerate(found.names) if (name in marked) == wanted] for wanted in (True, False)]
     return found.subset(places[0]), found.subset(places[1])
-
-
-def _db(power: NDArray[np.float64]) -> float:
-    return float(10 * np.log10(power[0] / power[1]))
 
 
 def document(figures: list[Figures]) -> list[str]:

@@ -17,14 +17,15 @@ from numpy.typing import NDArray
 
 from mbv2gen import compiler, float_reference, int8_reference, pruning
 from mbv2gen.compiler import Options
+from mbv2gen.evaluation.figures import Reals, decibels, signal_and_noise
 from mbv2gen.int8_reference import Weighted as QWeighted
 from mbv2gen.network import Activation, FloatArray, Network
 from mbv2gen.pixels import network_inputs
 from mbv2gen.pixels.pictures import Pictures
 from mbv2gen.progress import Tell, part
-from mbv2gen.quantization import effort, quantized_network_file
+from mbv2gen.quantization import effort, given_network, quantized_network_file
+from mbv2gen.quantization.calibration import synthetic
 from mbv2gen.quantization.effort import Quantized
-from mbv2gen.quantization.noise import Reals, powers, ratio_db
 from mbv2gen.quantization.tensor_scales import Weighted, channel_rows, dequantize, quantize_values
 from mbv2gen.quantized_network import QDepthwiseConv2D, QTensor, QuantizedNetwork
 
@@ -90,8 +91,10 @@ def quantize(model: Path, options: Options, tell: Tell | None = None) -> Subject
     """As ``compile`` does; Mbv2genError for bad input."""
     network = compiler.read_network(model, options.name)
     data, how, warnings = compiler.open_calibration(model, network, options)
-    made = effort.quantize(pruning.prune(network), data, how, options.effort, tell)
-    return Subject(network, made, options, warnings)
+    if network.is_quantized:
+        integer = given_network.quantize(network, data, how, tell)
+        return Subject(network, Quantized(network, integer, data or synthetic(network, how)), options, warnings)
+    return Subject(network, effort.quantize(pruning.prune(network), data, how, options.effort, tell), options, warnings)
 
 
 def is_of(subject: Subject, compiled: QuantizedNetwork) -> bool:
@@ -108,7 +111,7 @@ def analyze(subject: Subject, tell: Tell | None = None) -> Analysis:
     steps = len(made.data) + len(some) * len(names)
     tallies = _tallies(made, part(tell, 0, steps))
     alone = _alone(made, some, part(tell, len(made.data), steps))
-    ratios = {name: ratio_db(*alone[name]) for name in names}
+    ratios = {name: _ratio_db(alone[name]) for name in names}
     worst = max(names, key=lambda name: float(alone[name][1]))
     logits = tallies[made.real.outputs[0]].centred
     layers = tuple(_layer(subject, name, tallies[name], ratios[name]) for name in names)
@@ -117,7 +120,7 @@ def analyze(subject: Subject, tell: Tell | None = None) -> Analysis:
         effort=subject.options.effort,
         images=len(made.data),
         alone_images=len(some),
-        snr_db=ratio_db(*logits),
+        snr_db=_ratio_db(logits),
         worst=next(layer.name for layer, name in zip(layers, names, strict=True) if name == worst),
         layers=layers,
         warnings=subject.warnings,
@@ -139,8 +142,9 @@ class _Tally:
 
     def add(self, real: FloatArray, integer: NDArray[np.int8], tensor: QTensor) -> None:
         made = dequantize(integer, tensor)
-        self.plain += powers(real, made).sum(axis=0)
-        self.centred += powers(real, made, is_centred=True).sum(axis=0)
+        wanted = real.astype(np.float64)
+        self.plain += (wanted**2).sum(), ((made - wanted) ** 2).sum()
+        self.centred += signal_and_noise(wanted, made).sum(axis=0)
         self.low, self.high = min(self.low, float(real.min())), max(self.high, float(real.max()))
         self.values += real.size
         least, greatest = dequantize(np.array([-128.5, 127.5]), tensor)
@@ -166,14 +170,15 @@ def _tallies(made: Quantized, tell: Tell) -> dict[str, _Tally]:
 
 def _alone(made: Quantized, pictures: Pictures, tell: Tell) -> dict[str, Reals]:
     """By tensor (signal, noise) of the network's output, where the tensor's layer alone is int8."""
-    network, output = made.real, made.real.outputs[0]
+    network = made.real
     found = {tensor.name: np.zeros(2) for tensor in network.tensors}
     done = 0
     for feed in network_inputs.feeds(made.integer, pictures, BATCH):
         real = float_reference.run(network, feed.real)
+        wanted = real[network.outputs[0]].astype(np.float64)
         for name in found:
-            changed = _int8_alone(made, name, real)
-            found[name] += powers(real[output], _output_with(network, real, name, changed), is_centred=True).sum(axis=0)
+            output = _output_with(network, real, name, _int8_alone(made, name, real))
+            found[name] += signal_and_noise(wanted, output.astype(np.float64)).sum(axis=0)
             done += len(feed.real)
             tell(done, len(pictures) * len(found))
     return found
@@ -224,7 +229,7 @@ def _layer(subject: Subject, name: str, tally: _Tally, alone_db: float | None) -
         block=blocks.get(title, ""),
         op="input" if operator is None else operator.kind,
         shape=tensor.shape,
-        snr_db=ratio_db(*tally.plain),
+        snr_db=_ratio_db(tally.plain),
         alone_db=alone_db,
         low=tally.low,
         high=tally.high,
@@ -235,6 +240,11 @@ def _layer(subject: Subject, name: str, tally: _Tally, alone_db: float | None) -
         constant_channels=int(np.count_nonzero(tally.int8_low == tally.int8_high)),
         weight_spread=_weight_spread(operator) if isinstance(operator, Weighted) else None,
     )
+
+
+def _ratio_db(powers: Reals) -> float | None:
+    """Of (signal, noise); None where there is none of either."""
+    return float(decibels(powers)) if (powers > 0).all() else None
 
 
 def _weight_spread(operator: Weighted) -> float | None:

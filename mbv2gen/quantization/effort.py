@@ -13,6 +13,7 @@ from typing import TypeAlias
 import numpy as np
 
 from mbv2gen import float_reference, int8_reference
+from mbv2gen.evaluation.figures import Reals, signal_and_noise
 from mbv2gen.network import Network
 from mbv2gen.pixels.pictures import Pictures
 from mbv2gen.pixels.preprocessing import Preprocessing
@@ -21,7 +22,6 @@ from mbv2gen.quantization import quantizer
 from mbv2gen.quantization.calibration import synthetic
 from mbv2gen.quantization.equalization import equalizing_factors, rescaled
 from mbv2gen.quantization.integer_prefix import integer_input
-from mbv2gen.quantization.noise import Reals, powers
 from mbv2gen.quantization.quantizer import Calibrated, Recipe
 from mbv2gen.quantization.tensor_scales import dequantize
 from mbv2gen.quantized_network import QuantizedNetwork
@@ -108,5 +108,5 @@ def _noise(network: QuantizedNetwork, data: Pictures, wanted: Reals) -> float:
     output, total = network.tensor(network.outputs[0]), 0.0
     for start, x in enumerate(integer_input(data, network, BATCH)):
         made = dequantize(int8_reference.run_outputs(network, x), output)
-        total += float(powers(wanted[start * BATCH :][: len(x)], made, is_centred=True)[:, 1].sum())
+        total += float(signal_and_noise(wanted[start * BATCH :][: len(x)], made)[:, 1].sum())
     return total
