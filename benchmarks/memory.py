@@ -13,9 +13,11 @@ import rich_click as click
 import tables
 from networks import DIGITS_NET, ROOT, Net, Seeded, load, trained_nets
 
-from mbv2gen import candidates, plan, program, program_interpreter, progress, targets
+from mbv2gen import candidates, program, program_interpreter, progress, targets
 from mbv2gen.dsp.ranges import ranges
 from mbv2gen.errors import Mbv2genError
+from mbv2gen.planning import trade_offs
+from mbv2gen.planning.objective import BALANCED
 
 FAST, SMALL = "cortex-m7", "cortex-m0"
 
@@ -85,7 +87,7 @@ def plans(net: Net) -> tuple[Planned, ...]:
         choosing = time.process_time() - started
         for feed in ("frame", "rows"):
             started = time.process_time()
-            one = plan.affordable(network, kernels, feed=feed, keep_input=False)
+            one = trade_offs.plan_for(network, kernels, BALANCED, feed=feed)
             seconds = choosing + time.process_time() - started
             program_interpreter.check_arena(program.program(network, one, target, known))
             made.append(Planned(net, h * w * c, w * c, target, feed, one.arena_bytes, seconds))

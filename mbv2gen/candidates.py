@@ -7,13 +7,14 @@ by dynamic programming over the layouts of the tensors that are alive between tw
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 from mbv2gen.dsp.ranges import Ranges
 from mbv2gen.errors import Mbv2genError
 from mbv2gen.planning.kernels import Candidate, Contract, wanted_layout
 from mbv2gen.planning.layouts import Layout, RowNHWC
+from mbv2gen.planning.objective import FAST, Style
 from mbv2gen.quantized_network import QOperator, QuantizedNetwork
+
+Price = tuple[int, float]  # kernels that the style does not prefer, instructions
 
 
 def candidates(
@@ -62,21 +63,24 @@ def _wanted_layouts(network: QuantizedNetwork, family: tuple[Contract, ...]) -> 
     return {name: tuple(layouts) for name, layouts in wanted.items()}
 
 
-def choose(network: QuantizedNetwork, options: dict[str, tuple[Candidate, ...]]) -> tuple[Candidate, ...]:
-    """The cheapest legal candidate of every operator, in the network's order."""
+def choose(
+    network: QuantizedNetwork, options: dict[str, tuple[Candidate, ...]], style: Style = FAST
+) -> tuple[Candidate, ...]:
+    """The best legal candidate of every operator, in the network's order: the one of the least price in ``style``."""
     last_use = _last_uses(network)
-    states: dict[frozenset[tuple[str, Layout]], tuple[float, tuple[Candidate, ...]]] = {
-        frozenset((name, RowNHWC()) for name in network.inputs): (0.0, ())
+    states: dict[frozenset[tuple[str, Layout]], tuple[Price, tuple[Candidate, ...]]] = {
+        frozenset((name, RowNHWC()) for name in network.inputs): ((0, 0.0), ())
     }
     for index, operator in enumerate(network.operators):
-        following: dict[frozenset[tuple[str, Layout]], tuple[float, tuple[Candidate, ...]]] = {}
-        for state, (cost, chosen) in states.items():
-            for candidate in options[operator.name]:
+        following: dict[frozenset[tuple[str, Layout]], tuple[Price, tuple[Candidate, ...]]] = {}
+        admitted = [candidate for candidate in options[operator.name] if style.admits(candidate.contract)]
+        for state, (price, chosen) in states.items():
+            for candidate in admitted:
                 if any((name, candidate.input_layout) not in state for name in operator.inputs):
                     continue
                 grown = state | {(name, candidate.output_layout) for name in operator.outputs}
                 key = frozenset(item for item in grown if last_use[item[0]] > index)
-                total = cost + candidate.instructions
+                total = price[0] + (not style.prefers(candidate.contract)), price[1] + candidate.instructions
                 if key not in following or total < following[key][0]:
                     following[key] = (total, (*chosen, candidate))
         states = following
@@ -87,13 +91,6 @@ def choose(network: QuantizedNetwork, options: dict[str, tuple[Candidate, ...]])
     if not canonical:
         raise Mbv2genError(f"{network.source.file}: no kernels leave the outputs in canonical rows")
     return min(canonical, key=lambda value: value[0])[1]
-
-
-def without(options: dict[str, tuple[Candidate, ...]], operators: Collection[str]) -> dict[str, tuple[Candidate, ...]]:
-    """``options`` less the wide candidates of ``operators``."""
-    return {
-        name: tuple(c for c in found if not (c.contract.wide and name in operators)) for name, found in options.items()
-    }
 
 
 def _last_uses(network: QuantizedNetwork) -> dict[str, int]:

@@ -14,7 +14,6 @@ from mbv2gen import (
     csources,
     identifiers,
     output_folder,
-    plan,
     program,
     program_interpreter,
     pruning,
@@ -28,6 +27,7 @@ from mbv2gen.packing import check as packing_check
 from mbv2gen.pixels import pictures, preprocessing
 from mbv2gen.pixels.pictures import Pictures
 from mbv2gen.pixels.preprocessing import Preprocessing
+from mbv2gen.planning import objective, trade_offs
 from mbv2gen.quantization import bounds, effort, given_network, quantized_network_file
 from mbv2gen.quantization.exports import EXPORTS
 from mbv2gen.quantized_network import QuantizedNetwork
@@ -53,6 +53,8 @@ class Options:
     feed: str = "frame"
     keep_input: bool = False
     effort: int = effort.DEFAULT
+    optimize: str | None = None
+    arena_limit: int | None = None
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,8 @@ def plan_program(quantized: QuantizedNetwork, options: Options) -> program.Progr
     target = targets.find(options.target)
     known = ranges(quantized)
     options_of = candidates.candidates(quantized, target.family, known)
-    planned = plan.affordable(quantized, options_of, feed=options.feed, keep_input=options.keep_input)
+    aim = objective.objective(options.optimize, options.arena_limit)
+    planned = trade_offs.plan_for(quantized, options_of, aim, feed=options.feed, keep_input=options.keep_input)
     complete = program.program(quantized, planned, target.name, known)
     program_interpreter.check_arena(complete)
     packing_check.check_packing(complete)
@@ -174,4 +177,10 @@ def command_line(model: Path, name: str, options: Options) -> str:
         words += ["--feed", options.feed]
     if options.keep_input:
         words.append("--keep-input")
-    return " ".join(words)
+    return " ".join([*words, *planning_words(options)])
+
+
+def planning_words(options: Options) -> list[str]:
+    """What was said of the trade-off between memory, speed and size, as it stands on the command line."""
+    words = ["--optimize", options.optimize] if options.optimize is not None else []
+    return words + (["--arena-limit", str(options.arena_limit)] if options.arena_limit is not None else [])

@@ -8,20 +8,18 @@ is placed at once (planning/placement.py), so that outputs and rings overlay inp
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mbv2gen.candidates import choose, without
-from mbv2gen.planning.cuts import best_cuts, layer_by_layer
+from mbv2gen.planning.cuts import Pieces, layer_by_layer
 from mbv2gen.planning.kernels import Candidate
 from mbv2gen.planning.layouts import Layout
 from mbv2gen.planning.placement import place
-from mbv2gen.planning.schedule import FEED, Step, steps
-from mbv2gen.planning.schedule import feed as caller
+from mbv2gen.planning.schedule import Step
 from mbv2gen.planning.timeline import Problem, scratch_name, timeline
 from mbv2gen.quantized_network import QuantizedNetwork
 
 ARENA_ALIGN = 16
-NEAR = 1.02  # an arena so much above the bytes alive in a segment is taken to be that segment's
 
 
 @dataclass(frozen=True)
@@ -68,6 +66,11 @@ class Plan:
     feed: str
     keep_input: bool
 
+    @property
+    def instructions(self) -> int:
+        """The kernels' estimates for one inference."""
+        return sum(round(candidate.instructions) for candidate in self.candidates)
+
     def buffer(self, tensor: str) -> Buffer:
         return next(b for b in self.buffers if b.tensor == tensor)
 
@@ -85,51 +88,34 @@ def plan(
     ``feed`` is frame (the caller puts the whole input into the arena; ``keep_input``: and finds it there afterwards)
     or rows (the caller pushes rows into a ring).
     """
-    all_steps = (*((caller(network),) if feed == "rows" else ()), *steps(network, chosen))
-    problem = Problem(network, chosen, all_steps, keep_input)
-    cuts = best_cuts(problem) if fuse else layer_by_layer(problem)
-    segments = tuple(all_steps[a:b] for a, b in itertools.pairwise(cuts.marks))
+    problem = Problem.of(network, chosen, feed=feed, keep_input=keep_input)
+    if not fuse:
+        return placed(problem, layer_by_layer(problem))
+    pieces = Pieces((problem,))
+    path = pieces.fastest([0], pieces.least_peak([0]))
+    return placed(problem, [piece.end for piece in path], *pieces.largest(path))
+
+
+def placed(problem: Problem, ends: Sequence[int], goal: int = 0, seed: Mapping[str, int] | None = None) -> Plan:
+    """The plan of segments that end at the steps ``ends``; ``goal`` and ``seed`` as ``placement.place`` takes them."""
+    segments = tuple(problem.steps[a:b] for a, b in itertools.pairwise((0, *ends)))
     lines = timeline(problem, segments)
-    offsets, arena_bytes = place(lines.items, goal=cuts.peak_bytes, seed=cuts.peak_offsets)
+    offsets, arena_bytes = place(lines.items, goal=goal, seed=seed)
     return Plan(
-        chosen,
+        problem.chosen,
         tuple(Segment(s) for s in segments),
         tuple(
             Buffer(name, problem.layout(name), offsets[name], problem.row_bytes(name), rows)
             for name, rows in lines.rows.items()
         ),
         tuple(Scratch(operator, offsets[scratch_name(operator)], size) for operator, size in lines.scratches.items()),
-        -(-arena_bytes // ARENA_ALIGN) * ARENA_ALIGN,
+        aligned(arena_bytes),
         lines.live_bytes(),
-        feed,
-        keep_input,
+        problem.feed,
+        problem.keep_input,
     )
 
 
-def affordable(
-    network: QuantizedNetwork, options: dict[str, tuple[Candidate, ...]], *, feed: str, keep_input: bool
-) -> Plan:
-    """The plan of the fastest kernels that need no more memory than the least: wide ones only where there is room."""
-    names = {operator.name for operator in network.operators}
-    fast = plan(network, choose(network, options), feed=feed, keep_input=keep_input)
-    elsewhere = max((alive for alive, wide in _alive(fast) if not wide), default=0)
-    if fast.arena_bytes <= elsewhere * NEAR:
-        return fast  # segments without wide kernels decide
-    lean = plan(network, choose(network, without(options, names)), feed=feed, keep_input=keep_input)
-    refused: set[str] = set()
-    while fast.arena_bytes > lean.arena_bytes:
-        alive = [(most, wide) for most, wide in _alive(fast) if wide]
-        above = [wide for most, wide in alive if most > lean.arena_bytes]
-        refused |= set().union(*(above or [max(alive, key=lambda pair: pair[0])[1]]))
-        fast = plan(network, choose(network, without(options, refused)), feed=feed, keep_input=keep_input)
-    return fast
-
-
-def _alive(fast: Plan) -> list[tuple[int, set[str]]]:
-    """Of each segment the most bytes alive, and its operators with wide kernels."""
-    result = []
-    for segment in fast.segments:
-        layers = [step for step in segment.steps if step.layer != FEED]
-        wide = {step.operator for step in layers if fast.candidates[step.layer].contract.wide}
-        result.append((max(fast.live_bytes[step.layer] for step in layers), wide))
-    return result
+def aligned(size: int) -> int:
+    """An arena's bytes for ``size`` of them."""
+    return -(-size // ARENA_ALIGN) * ARENA_ALIGN

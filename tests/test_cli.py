@@ -22,6 +22,7 @@ from toy_network import needs_arm_compiler, needs_host_compiler, needs_qemu
 
 from mbv2gen import compiler
 from mbv2gen.commands import cli
+from mbv2gen.commands.byte_count import ByteCount
 
 NEGATIVES = sorted((Path(__file__).parents[2] / "shared" / "data" / "exports").glob("neg_*.onnx"))
 COMMANDS = sorted(cli.cli.commands)
@@ -114,6 +115,9 @@ def test_calibration_data_that_is_not_there_is_refused(tmp_path: Path, capsys: C
         (("--std", "0", "--mean", "0"), "--std"),
         (("--preprocess", "keras"), "--preprocess"),
         (("--emit", "pickle"), "--emit"),
+        (("--optimize", "power"), "--optimize"),
+        (("--arena-limit", "30x"), "--arena-limit"),
+        (("--arena-limit", "0"), "--arena-limit"),
     ],
 )
 def test_a_wrong_option_is_refused_by_name(
@@ -291,6 +295,25 @@ def test_compile_says_in_one_document_what_it_wrote(tmp_path: Path, capsys: Capt
     assert document["report"] == json.loads((tmp_path / "out" / "report.json").read_text())
     assert (tmp_path / "out" / "chosen.h").is_file()
     assert len(document["warnings"]) == ended.err.count("mbv2gen: warning: ") == 1  # of the preprocessing
+
+
+def test_an_arena_limit_is_kept_or_refused_with_the_least_there_is(tmp_path: Path, capsys: Capture) -> None:
+    model = save_small_model(tmp_path)
+    ended = command(capsys, "compile", model, "-o", tmp_path / "least", "--optimize", "ram", "--json")
+    least = json.loads(ended.out)["report"]["ram"]["arena_bytes"]
+    said = command(capsys, "compile", model, "-o", tmp_path / "out", "--arena-limit", f"{least / 1000 + 2:.0f}k")
+    assert f"--arena-limit {round(least / 1000 + 2) * 1000}" in said.out
+    assert f"--arena-limit {round(least / 1000 + 2) * 1000}" in (tmp_path / "out" / "small.h").read_text()
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert least <= report["ram"]["arena_bytes"] <= least + 3000
+    compile_refused(
+        capsys, model, f"--arena-limit {least - 1}", f"{least:,} B", options=("--arena-limit", str(least - 1))
+    )
+
+
+@pytest.mark.parametrize(("text", "size"), [("30000", 30000), ("30k", 30000), ("32KiB", 32768), ("1 MB", 1000000)])
+def test_bytes_are_counted_in_thousands_or_in_powers_of_two(text: str, size: int) -> None:
+    assert ByteCount().convert(text, None, None) == size
 
 
 def float_input(pictures: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ import rich_click as click
 
 from mbv2gen import compiler, demo, inspection, output_folder, profiling, targets
 from mbv2gen.commands import terminal
+from mbv2gen.commands.byte_count import ByteCount
 from mbv2gen.commands.calibration_options import calibration_options
 from mbv2gen.commands.terminal import Terminal, percent
 from mbv2gen.demo import Demo
@@ -17,6 +18,7 @@ from mbv2gen.hardware import boards
 from mbv2gen.hardware.board_fit import check_fits
 from mbv2gen.inspection import Inspection
 from mbv2gen.network import Shape
+from mbv2gen.planning.objective import OBJECTIVES
 from mbv2gen.quantization.exports import EXPORTS
 from mbv2gen.report import Report
 
@@ -70,12 +72,21 @@ def _show_inspection(out: Terminal, found: Inspection) -> None:
 @click.option("--emit", type=click.Choice(list(EXPORTS)), multiple=True, help="Write this file too, for other tools.")
 @click.option("--feed", type=click.Choice(["frame", "rows"]), default="frame", help="How the input arrives.")
 @click.option("--keep-input", is_flag=True, help="A run leaves the input in the arena as it is.")
+@click.option(
+    "--optimize", type=click.Choice(list(OBJECTIVES)), help="What counts first; see below. [default: balanced]"
+)
+@click.option(
+    "--arena-limit", type=ByteCount(), metavar="BYTES", help="The fastest plan in so much: 30000, 30k, 32KiB."
+)
 @click.option("--board", metavar="BOARD", help="Refuse what does not fit this board; see mbv2gen boards.")
 @terminal.options
 def compile_(model: Path, target: str | None, folder: Path, board: str | None, **options: Any) -> None:
     """Compile a model: quantize it to int8, plan its memory, write C.
 
     A model that is quantized already (QDQ, QOperator) keeps its own scales and needs no --calibration.
+
+    --optimize ram: the least arena. speed: the fewest instructions. balanced: the fastest kernels with which the arena
+    does not grow. size: the fewest kernel bodies.
 
     Example: mbv2gen compile flowers.onnx --target cortex-m7 --calibration images/ -o build/flowers
     """
@@ -96,7 +107,8 @@ def compile_(model: Path, target: str | None, folder: Path, board: str | None, *
     program = compiled.program
     out.line(f"{folder}: {len(compiled.files)} files, network '{written.name}' for {program.target}")
     held = "a ring of input rows" if program.is_fed else "the input"
-    out.line(f"RAM    {program.arena_bytes:,} B arena, {held} included")
+    asked = " ".join(["", *compiler.planning_words(wanted)])
+    out.line(f"RAM    {program.arena_bytes:,} B arena, {held} included{asked and f'; by{asked}'}")
     out.line(f"flash  {program.weights_bytes:,} B of weights, {program.parameters_bytes:,} B of parameters, and code")
     out.line(f"work   {compiled.network.macs:,} MAC in {len(program.calls)} layers, {len(program.segments)} segments")
 

@@ -1,104 +1,157 @@
-"""Cuts: where one segment ends and the next begins. What stands whole in the arena is only what crosses a cut."""
+"""Cuts: where one segment ends and the next begins, and which kernels run in it. What stands whole in the arena is only
+what crosses a cut.
+
+A piece is a stretch of the network as one segment with the kernels of one kit. The search is lazy: it finds the best
+path of pieces by what they need at least, looks at the pieces of that path more closely, and begins again until nothing
+on the best path is open. So only pieces that matter are ever placed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from mbv2gen.planning.placement import Item, place
+from mbv2gen.planning.kernels import Candidate
+from mbv2gen.planning.placement import Item, least_bytes, place
 from mbv2gen.planning.timeline import Problem, Timeline, timeline
-from mbv2gen.quantized_network import QuantizedNetwork
 
 MAX_CHAIN = 8  # blocks pulled together in one segment
 
+Cost = tuple[int, int]  # what counts first, and what decides between equals: the sum of squared lengths
+
 
 @dataclass(frozen=True)
-class Cuts:
-    """``marks``: first step of each segment and one past the last; the largest segment's bytes and its offsets."""
+class Piece:
+    """Steps first .. end - 1 as one segment, with the kernels of kit number ``kit``."""
 
-    marks: tuple[int, ...]
-    peak_bytes: int
-    peak_offsets: dict[str, int]
-
-
-def best_cuts(problem: Problem) -> Cuts:
-    """The cuts that make the largest segment smallest, and of those the ones with the fewest operators in chains."""
-    marks = _boundaries(problem.network)
-    if problem.is_fed:
-        marks = [0, *(mark + 1 for mark in marks[1:])]
-    placements: dict[tuple[int, int], dict[str, int]] = {}
-
-    def cost(a: int, b: int, enough: int) -> int:
-        placements[marks[a], marks[b]], size = _place_segment(problem, marks[a], marks[b], enough)
-        return size
-
-    path = _least_peak(marks, cost)
-    return Cuts(path.marks, path.peak, placements[path.largest])
+    first: int
+    end: int
+    kit: int
 
 
-def layer_by_layer(problem: Problem) -> Cuts:
-    """A cut behind every operator; the caller who pushes rows goes with the first."""
-    first = 2 if problem.is_fed else 1
-    return Cuts((0, *range(first, len(problem.steps) + 1)), 0, {})
+@dataclass
+class _Known:
+    """What is known of a piece, so far: it needs ``least`` bytes, and ``most`` suffice, placed at ``offsets``."""
+
+    instructions: int
+    least: int = 0
+    most: int | None = None
+    offsets: dict[str, int] = field(default_factory=dict)
 
 
-def _boundaries(network: QuantizedNetwork) -> list[int]:
-    """Operator indices at which a segment may begin: between blocks, and anywhere but in an inverted residual."""
-    index = {operator.name: k for k, operator in enumerate(network.operators)}
-    inside: set[int] = set()
-    for block in network.blocks:
+class Pieces:
+    """The pieces of a network, and what is known of their bytes.
+
+    ``kits`` are the same network, each with its own kernels. Pieces begin and end between blocks, where the layouts of
+    all kits agree, so that a path may take them from several.
+    """
+
+    def __init__(self, kits: tuple[Problem, ...]) -> None:
+        self._kits = kits
+        self._marks = _marks(kits)
+        self._known: dict[Piece, _Known] = {}
+        equal: dict[tuple[int, int, tuple[Candidate, ...]], _Known] = {}
+        for kit, problem in enumerate(kits):
+            for b, end in enumerate(self._marks):
+                for first in self._marks[max(0, b - MAX_CHAIN) : b]:
+                    kernels = problem.kernels(first, end)
+                    cost = sum(round(candidate.instructions) for candidate in kernels)
+                    self._known[Piece(first, end, kit)] = equal.setdefault((first, end, kernels), _Known(cost))
+
+    def least_peak(self, kits: Collection[int]) -> int:
+        """Bytes of the largest piece, on the path on which that is smallest."""
+
+        def cost(before: Cost, piece: Piece) -> Cost | None:
+            return max(before[0], self._known[piece].least), before[1] + (piece.end - piece.first) ** 2
+
+        while True:
+            path = self._best_path(kits, cost)
+            peak = max(self._known[piece].least for piece in path)
+            if not self._look_closer(path, peak):
+                return peak
+
+    def fastest(self, kits: Collection[int], limit: int) -> tuple[Piece, ...]:
+        """The path of the fewest instructions whose pieces fit into ``limit`` bytes each, of such the one with the
+        shortest pieces; empty where there is none."""
+
+        def cost(before: Cost, piece: Piece) -> Cost | None:
+            known = self._known[piece]
+            if known.least > limit:
+                return None
+            return before[0] + known.instructions, before[1] + (piece.end - piece.first) ** 2
+
+        while True:
+            path = self._best_path(kits, cost)
+            if not self._look_closer(path, limit):
+                return path
+
+    def largest(self, path: tuple[Piece, ...]) -> tuple[int, dict[str, int]]:
+        """Bytes and offsets of the largest piece of a path that ``fastest`` has found, by itself."""
+        known = max((self._known[piece] for piece in path), key=lambda known: known.most or 0)
+        return known.most or 0, known.offsets
+
+    def _best_path(self, kits: Collection[int], cost: Callable[[Cost, Piece], Cost | None]) -> tuple[Piece, ...]:
+        """The cheapest way from the first mark to the last; empty where there is none."""
+        best: dict[int, tuple[Cost, tuple[Piece, ...]]] = {self._marks[0]: ((0, 0), ())}
+        for b, end in enumerate(self._marks[1:], 1):
+            for first in reversed(self._marks[max(0, b - MAX_CHAIN) : b]):
+                for piece in (Piece(first, end, kit) for kit in kits if first in best):
+                    before, path = best[first]
+                    total = cost(before, piece)
+                    if total is not None and (end not in best or total < best[end][0]):
+                        best[end] = total, (*path, piece)
+        return best[self._marks[-1]][1] if self._marks[-1] in best else ()
+
+    def _look_closer(self, path: tuple[Piece, ...], limit: int) -> bool:
+        """At the pieces of which it is open whether they fit into ``limit``; False where there is none."""
+        unknown = [piece for piece in path if (most := self._known[piece].most) is None or most > limit]
+        for piece in unknown:
+            known, items = self._known[piece], piece_items(self._kits[piece.kit], piece.first, piece.end)
+            if known.least == 0:
+                known.least = least_bytes(items)
+                continue
+            known.offsets, known.most = place(items, goal=limit)
+            if known.most > limit:
+                known.least = known.most
+        return bool(unknown)
+
+
+def layer_by_layer(problem: Problem) -> tuple[int, ...]:
+    """Segments that end behind every operator; the caller who pushes rows goes with the first."""
+    return tuple(range(2 if problem.is_fed else 1, len(problem.steps) + 1))
+
+
+def _marks(kits: tuple[Problem, ...]) -> tuple[int, ...]:
+    """Steps at which a piece may begin, and the end: between blocks, where the kits agree in every layout."""
+    problem = kits[0]
+    index = {step.operator: k for k, step in enumerate(problem.steps)}
+    inside = {1} if problem.is_fed else set()  # the caller who pushes rows goes with the first operator
+    for block in problem.network.blocks:
         if block.kind in ("InvertedResidual", "SeparableConv"):
             members = sorted(index[name] for _, name in block.roles)
             inside |= set(members[1:])
-    return [k for k in range(len(network.operators) + 1) if k not in inside]
+    for k, step in enumerate(problem.steps):
+        readers = [j for j, other in enumerate(problem.steps) if step.writes in {read.tensor for read in other.reads}]
+        if len({kit.layout(step.writes) for kit in kits}) > 1:
+            inside |= set(range(k + 1, max(readers, default=k) + 1))
+    return tuple(k for k in range(len(problem.steps) + 1) if k not in inside)
 
 
-@dataclass(frozen=True, order=True)
-class _Path:
-    """Ordered by its peak, then by the sum of squared lengths of its segments."""
-
-    peak: int
-    length: int
-    marks: tuple[int, ...]
-    largest: tuple[int, int]
-
-
-def _least_peak(marks: list[int], cost: Callable[[int, int, int], int]) -> _Path:
-    """The best path through ``marks``. ``cost`` (from, to, enough) need not look for less than ``enough``: the path
-    costs that much already."""
-    best = [_Path(0, 0, (marks[0],), (marks[0], marks[0]))]
-    for b in range(1, len(marks)):
-        found: _Path | None = None
-        for a in range(b - 1, max(-1, b - 1 - MAX_CHAIN), -1):
-            before = best[a]
-            length = before.length + (marks[b] - marks[a]) ** 2
-            if found and (before.peak, length) >= (found.peak, found.length):
-                continue  # no chain from here can be smaller
-            size = cost(a, b, before.peak)
-            largest = (marks[a], marks[b]) if size > before.peak else before.largest
-            path = _Path(max(size, before.peak), length, (*before.marks, marks[b]), largest)
-            found = path if found is None else min(found, path)
-        assert found is not None
-        best.append(found)
-    return best[-1]
-
-
-def _place_segment(problem: Problem, a: int, b: int, enough: int) -> tuple[dict[str, int], int]:
-    """Offsets and bytes of the segment of steps a..b-1 alone, its whole input and output included; ``enough`` bytes
-    are few enough."""
-    lines = timeline(problem, (problem.steps[a:b],))
-    later = {read.tensor for step in problem.steps[b:] for read in step.reads} | set(problem.network.outputs)
-    end = max(int(item.last.max()) for item in lines.items) + 1
-    items = [_whole(problem, lines, item, end) if item.name in later else item for item in lines.items]
+def piece_items(problem: Problem, first: int, end: int) -> tuple[Item, ...]:
+    """What a piece keeps in the arena if it runs alone: its whole input and output, and what waits for later ones."""
+    lines = timeline(problem, (problem.steps[first:end],))
+    later = {read.tensor for step in problem.steps[end:] for read in step.reads} | set(problem.network.outputs)
+    over = max(int(item.last.max()) for item in lines.items) + 1
+    items = [_whole(problem, lines, item, over) if item.name in later else item for item in lines.items]
     here = {item.name for item in items}
-    earlier = {step.writes for step in problem.steps[:a]} | set(() if problem.is_fed else problem.network.inputs)
-    for name in sorted((earlier & later) - here):  # tensors that wait for a later segment
+    earlier = {step.writes for step in problem.steps[:first]} | set(() if problem.is_fed else problem.network.inputs)
+    for name in sorted((earlier & later) - here):
         size = problem.row_bytes(name) * problem.layout(name).rows(problem.network.shape(name))
         zero = np.zeros(1, np.int64)
-        items.append(Item(name, size, zero, zero + size, zero - 1, zero + end))
-    return place(tuple(items), goal=enough)
+        items.append(Item(name, size, zero, zero + size, zero - 1, zero + over))
+    return tuple(items)
 
 
 def _whole(problem: Problem, lines: Timeline, item: Item, end: int) -> Item:

@@ -49,7 +49,8 @@ class Contract:
     that it must survive from unit to unit; ``reduces``: the output's only row is complete with the last unit, and with
     ``accumulates`` it grows there from the first on; ``in_place``: the output row may lie exactly on the row of input
     0. ``whole_input``: every unit reads all rows; ``wide``: it trades memory for instructions, so that the planner
-    takes it only where the arena does not grow. ``instructions`` is an estimate for a whole
+    takes it only where the arena does not grow; ``tight``: it trades instructions for memory; ``special``: another
+    body does the same work, so that ``--optimize size`` does without it. ``instructions`` is an estimate for a whole
     operator, good enough to choose by.
     """
 
@@ -66,6 +67,8 @@ class Contract:
     in_place: bool = False
     whole_input: bool = False
     wide: bool = False
+    tight: bool = False
+    special: bool = False
 
 
 @dataclass(frozen=True)

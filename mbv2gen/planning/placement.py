@@ -61,7 +61,7 @@ def place(
     if not items:
         return {}, 0
     conflicts = _conflicts(items)
-    bound = max(goal, _align_up(max(_live_bound(items), *(item.size for item in items)), alignment))
+    bound = max(goal, least_bytes(items, alignment))
     best: tuple[int, dict[int, int]] | None = None
     seeded = {i: seed[item.name] for i, item in enumerate(items) if seed and item.name in seed}
     starts = [(seeded, ranking) for ranking in _rankings(items)] if seeded else []
@@ -107,8 +107,8 @@ def _span(items: tuple[Item, ...], offsets: dict[int, int], alignment: int) -> i
     return _align_up(max(o + items[i].size for i, o in offsets.items()) - min(offsets.values()), alignment)
 
 
-def _live_bound(items: tuple[Item, ...]) -> int:
-    """The largest sum of bytes alive at one time."""
+def least_bytes(items: tuple[Item, ...], alignment: int = ALIGN) -> int:
+    """What no placement can do without: the largest item, and the largest sum of bytes alive at one time."""
     first = np.concatenate([item.first for item in items])
     last = np.concatenate([item.last for item in items])
     size = np.concatenate([item.end - item.begin for item in items])
@@ -117,7 +117,8 @@ def _live_bound(items: tuple[Item, ...]) -> int:
     changes = np.concatenate([size, -size])[sort]
     ends = np.append(np.nonzero(np.diff(times[sort]))[0], len(times) - 1)
     in_place = sum(int((i.end - i.begin).max()) for i in items if i.over)
-    return max(0, int(np.cumsum(changes)[ends].max()) - in_place)
+    alive = int(np.cumsum(changes)[ends].max()) - in_place
+    return _align_up(max(alive, *(item.size for item in items)), alignment)
 
 
 def _conflicts(items: tuple[Item, ...]) -> dict[tuple[int, int], _Distances]:

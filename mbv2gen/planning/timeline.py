@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mbv2gen.planning import schedule
 from mbv2gen.planning.kernels import Candidate
 from mbv2gen.planning.layouts import Layout, RowNHWC, UInt8Lines
 from mbv2gen.planning.placement import Item
@@ -29,6 +30,19 @@ class Problem:
     steps: tuple[Step, ...]
     keep_input: bool
 
+    @classmethod
+    def of(cls, network: QuantizedNetwork, chosen: tuple[Candidate, ...], *, feed: str, keep_input: bool) -> Problem:
+        """``feed`` is frame or rows."""
+        caller = (schedule.feed(network),) if feed == "rows" else ()
+        return cls(network, chosen, (*caller, *schedule.steps(network, chosen)), keep_input)
+
+    def with_kernels(self, chosen: tuple[Candidate, ...]) -> Problem:
+        return Problem.of(self.network, chosen, feed=self.feed, keep_input=self.keep_input)
+
+    @property
+    def feed(self) -> str:
+        return "rows" if self.is_fed else "frame"
+
     @property
     def is_fed(self) -> bool:
         return self.steps[0].layer == FEED
@@ -38,6 +52,10 @@ class Problem:
             return RowNHWC()
         operators = zip(self.network.operators, self.chosen, strict=True)
         return next(candidate.output_layout for operator, candidate in operators if operator.outputs[0] == tensor)
+
+    def kernels(self, first: int, end: int) -> tuple[Candidate, ...]:
+        """Of the steps first .. end - 1."""
+        return self.chosen[max(0, first - self.is_fed) : end - self.is_fed]
 
     def row_bytes(self, tensor: str) -> int:
         return self.layout(tensor).row_bytes(self.network.shape(tensor))

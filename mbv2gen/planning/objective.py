@@ -1,0 +1,61 @@
+"""Objective: what a plan is to be good at, as styles of kernels it may take and a limit of its arena."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from mbv2gen.planning.kernels import Contract
+
+
+@dataclass(frozen=True)
+class Style:
+    """A way to run a piece of a network: the fastest of the kernels it ``admits``, with as many as can be of those it
+    ``prefers``."""
+
+    name: str
+    admits: Callable[[Contract], bool]
+    prefers: Callable[[Contract], bool] = lambda contract: False
+
+
+FAST = Style("fast", lambda contract: not contract.tight)
+LEAN = Style("lean", lambda contract: not (contract.tight or contract.wide))
+TIGHT = Style("tight", lambda contract: not contract.wide, prefers=lambda contract: contract.tight)
+COMPACT = Style("compact", lambda contract: not (contract.tight or contract.wide or contract.special))
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The fewest instructions with kernels of ``styles``, in an arena as small as ``arena_styles`` alone allow.
+
+    ``limit``: in so many bytes at most. ``rivals``: objectives that must not turn out to need less memory.
+    """
+
+    name: str
+    arena_styles: tuple[Style, ...]
+    styles: tuple[Style, ...]
+    rivals: tuple[Objective, ...] = ()
+    limit: int | None = None
+
+    def within(self, limit: int | None) -> Objective:
+        """The same in at most ``limit`` bytes: tight kernels too, where the styles are free."""
+        styles = self.styles if self == SIZE or limit is None else RAM.styles
+        return replace(self, styles=styles, limit=limit)
+
+    @property
+    def unlimited(self) -> Objective:
+        """What takes the least memory with the styles of this one."""
+        return SIZE if self.styles == SIZE.styles else RAM
+
+
+SPEED = Objective("speed", (FAST,), (FAST,))
+BALANCED = Objective("balanced", (LEAN,), (FAST, LEAN))
+RAM = Objective("ram", (FAST, LEAN, TIGHT), (FAST, LEAN, TIGHT), rivals=(BALANCED,))
+SIZE = Objective("size", (COMPACT,), (COMPACT,))
+OBJECTIVES = {objective.name: objective for objective in (RAM, BALANCED, SPEED, SIZE)}
+
+
+def objective(optimize: str | None, limit: int | None) -> Objective:
+    """``optimize`` is a name of OBJECTIVES; None: balanced, or where there is a ``limit`` the fastest within it."""
+    chosen = OBJECTIVES[optimize] if optimize is not None else BALANCED if limit is None else SPEED
+    return chosen.within(limit)

@@ -1,0 +1,103 @@
+"""Trade-offs: plans of one network between the least memory and the fewest instructions.
+
+Kernels are chosen for the whole network once a style (candidates.choose); a plan takes each piece of the network in the
+style that is fastest in the arena it may have (planning/cuts). So only the pieces that decide the arena are lean or
+tight, and the others use the room that is there anyway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mbv2gen.candidates import choose
+from mbv2gen.errors import Mbv2genError
+from mbv2gen.plan import Plan, aligned, placed
+from mbv2gen.planning.cuts import Pieces
+from mbv2gen.planning.kernels import Candidate
+from mbv2gen.planning.objective import RAM, SPEED, Objective, Style
+from mbv2gen.planning.timeline import Problem
+from mbv2gen.quantized_network import QuantizedNetwork
+
+Options = dict[str, tuple[Candidate, ...]]
+
+
+def plan_for(
+    network: QuantizedNetwork, options: Options, objective: Objective, *, feed: str = "frame", keep_input: bool = False
+) -> Plan:
+    """The plan that does best by ``objective``; ``feed`` and ``keep_input`` as ``plan.plan`` takes them.
+
+    Raises Mbv2genError where no plan keeps within the objective's limit.
+    """
+    search = _Search(network, options, (*objective.styles, *objective.arena_styles), feed, keep_input)
+    least = search.least_bytes(objective.arena_styles)
+    if objective.limit is not None:
+        within = search.plans(objective.styles, least, objective.limit)
+        fitting = next((plan for plan in within if plan.arena_bytes <= objective.limit), None)
+        best = fitting or plan_for(network, options, objective.unlimited, feed=feed, keep_input=keep_input)
+        if best.arena_bytes > objective.limit:
+            raise Mbv2genError(_refusal(network, options, best, objective.limit))
+        return best
+    found = [next(search.plans(objective.styles, least))]
+    if found[0].arena_bytes > aligned(least):  # its pieces fit one by one, but not all together
+        found.append(next(search.plans(objective.arena_styles, least)))
+    found += [plan_for(network, options, rival, feed=feed, keep_input=keep_input) for rival in objective.rivals]
+    return min(found, key=lambda plan: (plan.arena_bytes, plan.instructions))
+
+
+def front(
+    network: QuantizedNetwork, options: Options, *, feed: str = "frame", keep_input: bool = False
+) -> tuple[Plan, ...]:
+    """The plans that no other beats in arena and instructions at once, the fastest first."""
+    search = _Search(network, options, RAM.styles, feed, keep_input)
+    found = list(search.plans(RAM.styles, search.least_bytes(SPEED.styles)))
+    found.append(plan_for(network, options, RAM, feed=feed, keep_input=keep_input))
+    best: list[Plan] = []
+    for plan in sorted(found, key=lambda plan: (plan.instructions, plan.arena_bytes)):
+        if not best or plan.arena_bytes < best[-1].arena_bytes:
+            best.append(plan)
+    return tuple(best)
+
+
+class _Search:
+    """The pieces of a network with one kit of kernels a style."""
+
+    def __init__(
+        self, network: QuantizedNetwork, options: Options, styles: tuple[Style, ...], feed: str, keep_input: bool
+    ) -> None:
+        chosen = {style: choose(network, options, style) for style in styles}
+        kits = list(dict.fromkeys(chosen.values()))
+        self._kit = {style: kits.index(kernels) for style, kernels in chosen.items()}
+        self._problem = [Problem.of(network, kit, feed=feed, keep_input=keep_input) for kit in kits]
+        self._pieces = Pieces(tuple(self._problem))
+
+    def least_bytes(self, styles: tuple[Style, ...]) -> int:
+        """The least that the largest piece can need, with kernels of ``styles``."""
+        return self._pieces.least_peak(self._kits(styles))
+
+    def plans(self, styles: tuple[Style, ...], limit: int, most: int | None = None) -> Iterator[Plan]:
+        """The fastest plan of pieces within ``limit`` bytes, and then ever slower ones in ever less; those that cannot
+        keep within ``most`` are left out."""
+        while path := self._pieces.fastest(self._kits(styles), limit):
+            peak_bytes, peak_offsets = self._pieces.largest(path)
+            limit = peak_bytes - 1
+            if most is not None and peak_bytes > most:
+                continue
+            kernels = tuple(k for piece in path for k in self._problem[piece.kit].kernels(piece.first, piece.end))
+            yield placed(self._problem[0].with_kernels(kernels), [p.end for p in path], peak_bytes, peak_offsets)
+
+    def _kits(self, styles: tuple[Style, ...]) -> list[int]:
+        return sorted({self._kit[style] for style in styles})
+
+
+def _refusal(network: QuantizedNetwork, options: Options, least: Plan, limit: int) -> str:
+    """Why nothing fits into ``limit`` bytes, and what would."""
+    ways = {}
+    if least.keep_input:
+        ways["without --keep-input"] = plan_for(network, options, RAM, feed=least.feed)
+    if least.feed != "rows":
+        ways["with --feed rows"] = plan_for(network, options, RAM, feed="rows")
+    fewer = [f", {way} {plan.arena_bytes:,} B" for way, plan in ways.items() if plan.arena_bytes < least.arena_bytes]
+    return (
+        f"{network.source.file}: --arena-limit {limit}: no plan fits; the least takes {least.arena_bytes:,} B"
+        f"{''.join(fewer)}; below that only a network of less width or resolution goes"
+    )
