@@ -56,10 +56,11 @@ def run_relu(layer: Layer, packed: PackedRelu, x: Ints) -> Ints:
     tile = _tile((x + offset) << shift, packed.pairs)
     common_shift = UNPACKED_SHIFT if packed.unpacked else PACKED_SHIFT
     written = [
-        _relu(stream, tile, packed.unpacked, None if own else common_shift)
-        for stream, own in ((packed.common, False), (packed.own, True))
+        _common_relu(packed.common, tile, packed.unpacked, common_shift),
+        _own_relu(packed.own, tile, packed.unpacked),
     ]
     out = np.concatenate(written, axis=1)
+    assert (out[:, list(packed.general.positions)] == 0).all(), "pool sums: the fast body must add nothing there"
     _overwrite(layer, out, packed.general, tile, offset=128)
     return _canonical(out - 128, packed.order, len(layer.bias))
 
@@ -67,16 +68,15 @@ def run_relu(layer: Layer, packed: PackedRelu, x: Ints) -> Ints:
 def run_depthwise(layer: Layer, packed: PackedDepthwise, x: Ints) -> Ints:
     """int8 [m][n] of a depthwise layer from lines of uint8."""
     lines = np.concatenate([x + 128, np.zeros_like(x[:, :, :1])], axis=2)[:, :, list(packed.order)]  # [m][9][positions]
-    words = np.frombuffer(packed.stream.data, "<u4").reshape(-1, 9)
-    halves = np.frombuffer(words[:, :6].tobytes(), "<i2").reshape(-1, 3, 4).astype(np.int64)
-    multiplier, addend, bias = (words[:, k].astype(np.int32).astype(np.int64) for k in (6, 7, 8))
+    words = np.frombuffer(packed.stream.data, "<u4").reshape(-1, 5)
+    weights = np.frombuffer(words[:, 2:].tobytes(), "i1").reshape(-1, 3, 4).astype(np.int64) << 8
+    bias, multiplier = (words[:, k].astype(np.int32).astype(np.int64) for k in (0, 1))
     acc = bias + np.zeros((len(x), 1), np.int64)
     for row in range(3):
         pixels = lines[:, 3 * row : 3 * row + 3]
-        acc = (
-            acc + halves[:, row, 0] * pixels[:, 0] + halves[:, row, 1] * pixels[:, 1] + halves[:, row, 3] * pixels[:, 2]
-        )
-    out = (_wrapped((_wrapped(acc) * multiplier >> 32) + addend) >> DEPTHWISE_SHIFT).clip(0, 255)
+        acc = acc + sum(weights[:, row, byte] * pixels[:, k] for k, byte in enumerate((0, 1, 3)))
+        assert (weights[:, row, 1] == weights[:, row, 2]).all()
+    out = (_wrapped(acc) * multiplier >> 32 >> DEPTHWISE_SHIFT).clip(0, 255)
     for k, (position, channel_bias, m, s, weights) in enumerate(_records(packed.general, 9)):
         assert position == packed.general.positions[k]
         total = channel_bias + lines[:, :, position] @ weights
@@ -129,12 +129,10 @@ def _tile(values: Ints, pairs) -> Ints:
     return filled[:, columns]
 
 
-def _accumulate(stream: Stream, tile: Ints, unpacked: bool):
-    """(even, odd) sums [m][pairs of channels] as the bodies hold them after the loop; END words; parameters."""
+def _accumulate(words: Ints, lead: int, tile: Ints, unpacked: bool):
+    """(even, odd) sums [m][pairs of channels] without their biases; END words. ``lead`` words stand before weights."""
     pairs = tile.shape[1]
-    words = np.frombuffer(stream.data, "<u4").reshape(-1, pairs + 7)
-    assert 2 * len(words) == stream.channels
-    block = np.ascontiguousarray(words[:, 2 : 2 + pairs])
+    block = np.ascontiguousarray(words[:, lead : lead + pairs])
     assert (block.view("<i4") >= -0x7F800000).all(), "an END word among the weights"
     if unpacked:
         quads = block.view("i1").astype(np.int64).reshape(len(words), pairs, 2, 2)
@@ -142,38 +140,68 @@ def _accumulate(stream: Stream, tile: Ints, unpacked: bool):
     else:
         second = block.view("<i2").astype(np.int64).reshape(len(words), pairs, 2)
         first = _low_byte(second)
-    bias = words[:, :2].astype(np.int64)
     flat = tile.reshape(len(tile), -1)
-    a = bias[:, 0] + flat @ first.reshape(len(words), 2 * pairs).T
-    b = bias[:, 1] + flat @ second.reshape(len(words), 2 * pairs).T
-    end = words[:, 2 + pairs]
+    a = flat @ first.reshape(len(words), 2 * pairs).T
+    b = flat @ second.reshape(len(words), 2 * pairs).T
+    end = words[:, lead + pairs]
     assert (end >> 23 == 0x100).all(), "no END word"
-    parameters = np.ascontiguousarray(words[:, 3 + pairs :]).view("<i4").astype(np.int64)
-    return _wrapped(a), _wrapped(b), end.astype(np.int64), parameters
+    return a, b, end.astype(np.int64)
 
 
-def _relu(stream: Stream, tile: Ints, unpacked: bool, common_shift: int | None) -> Ints:
+def _words(stream: Stream, columns: int, channels: int):
+    words = np.frombuffer(stream.data, "<u4").reshape(-1, columns)
+    assert 2 * len(words) == channels
+    return words
+
+
+def _signed(words) -> Ints:
+    return np.ascontiguousarray(words).view("<i4").astype(np.int64)
+
+
+def _common_relu(stream: Stream, tile: Ints, unpacked: bool, shift: int) -> Ints:
     """uint8 [m][channels]."""
-    a, b, end, parameters = _accumulate(stream, tile, unpacked)
+    lead = 2 if unpacked else 1
+    words = _words(stream, lead + tile.shape[1] + 3, stream.channels)
+    a, b, end = _accumulate(words, lead, tile, unpacked)
+    if unpacked:
+        ys = a + _signed(words[:, 0]), b + _signed(words[:, 1])
+    else:
+        ys = (a << 8) + 2 * ((end & 0x7FFFFF ^ 1 << 22) - (1 << 22)), b - a + _signed(words[:, 0])
+    out = [
+        (_wrapped(y) * multiplier >> 32 >> shift).clip(0, 255)
+        for y, multiplier in zip(ys, _signed(words[:, -2:]).T, strict=True)
+    ]
+    return np.stack(out, axis=2).reshape(len(tile), stream.channels)
+
+
+def _own_relu(stream: Stream, tile: Ints, unpacked: bool) -> Ints:
+    """uint8 [m][channels]."""
+    words = _words(stream, tile.shape[1] + 7, stream.channels)
+    a, b, end = _accumulate(words, 2, tile, unpacked)
+    a, b = _wrapped(a + _signed(words[:, 0])), _wrapped(b + _signed(words[:, 1]))
     if not unpacked:
         a, b = _wrapped(a << 8), _wrapped(b - a)
+    parameters = _signed(words[:, -4:])
     out = []
     for half, y in enumerate((a, b)):
-        shift = (end >> 8 * half) & 0xFF if common_shift is None else common_shift
         v = _wrapped((y * parameters[:, 2 * half] >> 32) + parameters[:, 2 * half + 1])
-        out.append((v >> shift).clip(0, 255))
+        out.append((v >> (end >> 8 * half & 0xFF)).clip(0, 255))
     return np.stack(out, axis=2).reshape(len(tile), stream.channels)
 
 
 def _linear(stream: Stream, tile: Ints, unpacked: bool) -> Ints:
     """int8 [m][channels]."""
-    a, b, end, parameters = _accumulate(stream, tile, unpacked)
+    centre = int(_signed(np.frombuffer(stream.data[:4], "<u4"))[0])
+    words = _words(Stream(stream.data[4:], stream.channels), tile.shape[1] + 5, stream.channels)
+    a, b, end = _accumulate(words, 2, tile, unpacked)
+    a, b = _wrapped(a + _signed(words[:, 0])), _wrapped(b + _signed(words[:, 1]))
     if not unpacked:
         b = _wrapped(b - a) >> 8
-    out = [
-        _smmlar(y, parameters[:, 2 * half], parameters[:, 2 * half + 1], (end >> 8 * half) & 0xFF)
-        for half, y in enumerate((a, b))
-    ]
+    multipliers = _signed(words[:, -2:]).T
+    out = []
+    for half, (y, multiplier) in enumerate(zip((a, b), multipliers, strict=True)):
+        shift = (end >> 8 * half) & 0xFF
+        out.append(_smmlar(y, multiplier, centre << shift, shift + 1))
     return np.stack(out, axis=2).reshape(len(tile), stream.channels).clip(-128, 127)
 
 
@@ -191,7 +219,6 @@ def _records(general: General, columns: int):
 
 
 def _overwrite(layer: Layer, out: Ints, general: General, tile: Ints, *, offset: int) -> None:
-    assert (out[:, list(general.positions)] == 0).all(), "pool sums: the fast body must add nothing there"
     flat = tile.reshape(len(tile), -1)
     for position, bias, multiplier, shift, weights in _records(general, flat.shape[1]):
         total = bias + (flat @ weights >> general.tile_shift)

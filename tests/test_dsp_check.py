@@ -82,10 +82,11 @@ def packed_and_check(kind: str, *, solver: bool = True):
     return p, lambda q: dsp_check.check_relu(network, operator, ranges, q)
 
 
-def with_words(packed, change: Callable[[np.ndarray], None], field: str, columns: int):
+def with_words(packed, change: Callable[[np.ndarray], None], field: str, columns: int, skip: int = 0):
+    """``columns`` words a row, behind the ``skip`` first words of the stream."""
     stream = getattr(packed, field)
-    words = np.frombuffer(stream.data, "<i4").copy().reshape(-1, columns)
-    change(words)
+    words = np.frombuffer(stream.data, "<i4").copy()
+    change(words[skip:].reshape(-1, columns))
     return replace(packed, **{field: replace(stream, data=words.tobytes())})
 
 
@@ -103,55 +104,105 @@ def exchanged(a: int, b: int) -> Callable[[np.ndarray], None]:
     return change
 
 
-POINTWISE_FAULTS = {
-    "bias of the first off by one": added(0, 1),
-    "bias of the second off by one": added(1, 256),
-    "a weight of the first": added(3, 1),
-    "a weight of the second": added(4, 256),
-    "a weight of the other column": added(4, 1 << 16),
-    "two pairs of columns swapped": exchanged(2, 3),
-    "the two parameters swapped": exchanged(-4, -2),
-    "the first multiplier doubled": lambda words: words[:, -4].__imul__(np.int32(2)),
-    "the multiplier of the second": added(-2, 1 << 22),
-    "the addend of the first": added(-3, 1 << 10),
-    "the addend of the second": added(-1, -(1 << 10)),
-    "END turned into a weight": lambda words: words[:, -5].__iand__(np.int32(0x7FFFFFFF)),
+WEIGHT_FAULTS = {
+    "a weight of the first": (1, 1),
+    "a weight of the second": (2, 256),
+    "a weight of the other column": (2, 1 << 16),
+}
+STREAMS = {  # kind -> field of the stream, words before the weights, behind them, in front of all
+    "relu": ("common", 1, 3, 0),
+    "relu_own": ("own", 2, 5, 0),
+    "linear": ("stream", 2, 3, 1),
+}
+POINTWISE_FAULTS = {  # word (before the weights, or from the end), what to add
+    "relu": {
+        "both biases": (0, 256),
+        "what END says of the first bias": (-3, 1 << 8),
+        "the first multiplier": (-2, 1 << 20),
+        "the second multiplier": (-1, 1 << 20),
+    },
+    "relu_own": {
+        "bias of the first off by one": (0, 1),
+        "bias of the second off by one": (1, 256),
+        "the first shift": (-5, 1),
+        "the second shift": (-5, 1 << 8),
+        "the first multiplier": (-4, 1 << 22),
+        "the first addend": (-3, 1 << 10),
+        "the second multiplier": (-2, 1 << 22),
+        "the second addend": (-1, -(1 << 10)),
+    },
+    "linear": {
+        "bias of the first off by one": (0, 1),
+        "bias of the second off by one": (1, 256),
+        "the first shift": (-3, 1),
+        "the second shift": (-3, 1 << 8),
+        "the first multiplier": (-2, 1 << 22),
+        "the second multiplier": (-1, 1 << 22),
+    },
 }
 
 
-@pytest.mark.parametrize("fault", POINTWISE_FAULTS)
-@pytest.mark.parametrize("kind", ["relu", "relu_own", "linear"])
-def test_a_fault_in_a_pointwise_stream_is_noticed(kind: str, fault: str) -> None:
+def stream_of(kind: str):
+    """(packed, check, with_words' arguments behind the change, words before the weights)."""
     packed, check = packed_and_check(kind.removesuffix("_own"), solver=kind != "relu_own")
-    field = {"relu": "common", "relu_own": "own", "linear": "stream"}[kind]
+    field, before, behind, front = STREAMS[kind]
+    return packed, check, (field, before + len(packed.pairs) + behind, front), before
+
+
+@pytest.mark.parametrize(("kind", "fault"), [(kind, fault) for kind in STREAMS for fault in POINTWISE_FAULTS[kind]])
+def test_a_fault_in_the_parameters_of_a_pointwise_stream_is_noticed(kind: str, fault: str) -> None:
+    packed, check, place, _ = stream_of(kind)
     check(packed)
     with np.errstate(over="ignore"), pytest.raises(CheckFailed, match=r"packing check: y"):
-        check(with_words(packed, POINTWISE_FAULTS[fault], field, len(packed.pairs) + 7))
+        check(with_words(packed, added(*POINTWISE_FAULTS[kind][fault]), *place))
 
 
-@pytest.mark.parametrize(("kind", "field"), [("relu_own", "own"), ("linear", "stream")])
-@pytest.mark.parametrize("byte", [0, 1])
-def test_a_wrong_shift_in_an_end_word_is_noticed(kind: str, field: str, byte: int) -> None:
-    packed, check = packed_and_check(kind.removesuffix("_own"), solver=False)
-    with pytest.raises(CheckFailed, match="requantization"):
-        check(with_words(packed, added(-5, 1 << 8 * byte), field, len(packed.pairs) + 7))
+@pytest.mark.parametrize("fault", WEIGHT_FAULTS)
+@pytest.mark.parametrize("kind", STREAMS)
+def test_a_fault_in_the_weights_of_a_pointwise_stream_is_noticed(kind: str, fault: str) -> None:
+    packed, check, place, before = stream_of(kind)
+    at, value = WEIGHT_FAULTS[fault]
+    with pytest.raises(CheckFailed, match=r"packing check: y"):
+        check(with_words(packed, added(before + at, value), *place))
 
 
-@pytest.mark.parametrize("at", [0, 1, 3, 5, -5, -4, -3])
+@pytest.mark.parametrize("kind", STREAMS)
+def test_words_in_wrong_places_and_a_missing_end_are_noticed(kind: str) -> None:
+    packed, check, place, before = stream_of(kind)
+    step = 2 if kind == "relu_own" else 1
+    end = before + len(packed.pairs)
+    for change in (
+        exchanged(before, before + 1),
+        exchanged(-step, -2 * step),
+        lambda words: words[:, end].__iand__(np.int32(0x7FFFFFFF)),
+    ):
+        with pytest.raises(CheckFailed, match=r"packing check: y"):
+            check(with_words(packed, change, *place))
+
+
+def test_another_zero_point_of_a_linear_stream_is_noticed() -> None:
+    packed, check = packed_and_check("linear")
+    data = np.frombuffer(packed.stream.data, "<i4").copy()
+    data[0] += 2
+    with pytest.raises(CheckFailed, match="zero point"):
+        check(replace(packed, stream=replace(packed.stream, data=data.tobytes())))
+
+
+@pytest.mark.parametrize("at", [0, 1, 3, 5, -3, -2, -1])
 def test_a_fault_in_an_unpacked_stream_is_noticed(at: int) -> None:
     packed, check = packed_and_check("relu_unpacked")
     check(packed)
-    value = {0: 128, 1: 128, -5: 1, -4: 1 << 22, -3: 1 << 9}.get(at, 1 << 8)
+    value = {0: 128, 1: 128, -3: 1, -2: 1 << 22, -1: 1 << 22}.get(at, 1 << 8)
     with pytest.raises(CheckFailed):
-        check(with_words(packed, added(at, value), "common", len(packed.pairs) + 7))
+        check(with_words(packed, added(at, value), "common", len(packed.pairs) + 5))
 
 
-@pytest.mark.parametrize(("at", "value"), [(0, 16), (1, 1 << 20), (4, 16), (6, 1 << 24), (7, 1 << 9), (8, 1 << 10)])
+@pytest.mark.parametrize(("at", "value"), [(0, 1 << 10), (1, 1 << 20), (2, 1), (2, 1 << 8), (3, 1 << 24), (4, 1 << 16)])
 def test_a_fault_in_a_depthwise_stream_is_noticed(at: int, value: int) -> None:
     packed, check = packed_and_check("depthwise")
     check(packed)
-    with pytest.raises(CheckFailed):
-        check(with_words(packed, added(at, value), "stream", 9))
+    with np.errstate(over="ignore"), pytest.raises(CheckFailed):
+        check(with_words(packed, added(at, value), "stream", 5))
 
 
 @pytest.mark.parametrize(("at", "value"), [(0, 1), (1, 256), (8, 1), (9, 1 << 24), (20, 256)])
@@ -283,7 +334,8 @@ def test_the_verdict_on_random_parameters_is_that_of_trying_every_accumulator() 
     )  # fmt: skip
     linear_layer = replace(layer, output_zero_point=7)
     linear = LinearBody(
-        np.zeros(n, bool), multiplier + rng.choice([0, 0, 1, 1 << 20], n).clip(max=(1 << 31) - 1 - multiplier),
+        np.ones(n, np.int64), np.zeros(n, np.int64),
+        multiplier + rng.choice([0, 0, 1, 1 << 20], n).clip(max=(1 << 31) - 1 - multiplier),
         (1 << (right - 1)) + (7 << right) + rng.choice([0, 0, 1, -1], n), right, -128, 127,
     )  # fmt: skip
     verdicts = relu_holds(layer, relu), linear_holds(linear_layer, linear)

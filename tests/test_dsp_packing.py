@@ -73,7 +73,8 @@ def test_any_number_of_channels_packs_to_even_streams_that_hold_each_once(k: int
     assert sorted(c for c in packed.order if c != NOTHING) == list(range(n))
     assert len(packed.order) == packed.common.channels + packed.own.channels == n + n % 2
     assert len(packed.pairs) % 4 == 0
-    assert packed.common.channels // 2 * 4 * (len(packed.pairs) + 7) == len(packed.common.data)
+    assert packed.common.channels // 2 * 4 * (len(packed.pairs) + 4) == len(packed.common.data)
+    assert packed.own.channels // 2 * 4 * (len(packed.pairs) + 7) == len(packed.own.data)
     assert assert_bodies_equal_reference(network) >= 2
 
 

@@ -1,6 +1,7 @@
-"""The C twins of the dsp bodies compute TFLite's layers: packed here by hand, compared with plain requantized sums.
+"""The C twins of the dsp bodies compute what mbv2_dsp_bodies.h says, on streams packed here by hand.
 
-The oracle is mbv2gen.arithmetic (TFLite's two roundings) over int64 sums; nothing of the dsp packers is used.
+The oracle is mbv2gen.arithmetic (TFLite's two roundings) over int64 sums, or the floor that a body with the common
+shift is meant to compute (test_dsp_packing.py shows that TFLite's comes out of that); nothing of the packers is used.
 """
 
 from __future__ import annotations
@@ -70,7 +71,8 @@ def pair_words(weights: Array, pairs: Pairs, packed: bool) -> list[int]:
 def pointwise_stream(
     weights: Array, bias: Array, parameters: list[tuple[int, int, int]], pairs: Pairs, packed: bool, *, scale: int = 1
 ) -> Bytes:
-    """``parameters``: (shift byte, M, C) a channel; ``scale``: of the biases of an unpacked stream."""
+    """With shifts of their own; ``parameters``: (shift byte, M, C) a channel; ``scale``: of the biases of an unpacked
+    stream."""
     words: list[int] = []
     for c in range(0, len(weights), 2):
         b0, b1 = int(bias[c]), int(bias[c + 1])
@@ -79,6 +81,35 @@ def pointwise_stream(
         words.append(0x80000000 | parameters[c][0] | parameters[c + 1][0] << 8)
         words += [v for p in parameters[c : c + 2] for v in p[1:]]
     return np.frombuffer(little_endian(words), np.uint8).copy()
+
+
+def linear_stream(
+    weights: Array, bias: Array, multiplier: Array, rs: Array, zero_point: int, pairs: Pairs, packed: bool
+) -> Bytes:
+    words = [2 * zero_point + 1]
+    for c in range(0, len(weights), 2):
+        b0, b1 = int(bias[c]), int(bias[c + 1])
+        words += [b0, 256 * b1 + b0 if packed else b1]
+        words += pair_words(weights[c : c + 2], pairs, packed)
+        words.append(0x80000000 | int(rs[c]) - 1 | int(rs[c + 1]) - 1 << 8)
+        words += [int(m) for m in multiplier[c : c + 2]]
+    return np.frombuffer(little_endian(words), np.uint8).copy()
+
+
+def common_stream(weights: Array, start: Array, multiplier: int, pairs: Pairs, packed: bool) -> Bytes:
+    """``start``: biases in y."""
+    words: list[int] = []
+    for c in range(0, len(weights), 2):
+        s0, s1 = int(start[c]), int(start[c + 1])
+        words += [s1] if packed else [s0, s1]
+        words += pair_words(weights[c : c + 2], pairs, packed)
+        words += [0x80000000 | (s0 >> 1) & 0x7FFFFF if packed else 0x80000000, multiplier, multiplier]
+    return np.frombuffer(little_endian(words), np.uint8).copy()
+
+
+def floor_relu(acc: Array, start: Array, multiplier: Array | int, scale: int, shift: int) -> Array:
+    """uint8: what USAT8(SMMUL(y, M) >> shift) is, y = acc << scale, the start added."""
+    return np.clip(((acc << scale) + start) * multiplier >> 32 >> shift, 0, 255)
 
 
 def own_shift(multiplier: int, rs: int, scale: int) -> tuple[int, int, int]:
@@ -137,38 +168,44 @@ def test_packed_relu_with_own_shifts_is_tflites_convolution(
 
 
 @SEVERAL_PIXELS
-@pytest.mark.parametrize("own", [True, False])
-def test_unpacked_relu_is_tflites_convolution(call: Callable[..., None], pixels: int, own: bool) -> None:
-    """Common shift: rs = 3 puts 7 + 3 - 1 = 9 there, exact for every accumulator."""
+def test_unpacked_relu_with_own_shifts_is_tflites_convolution(call: Callable[..., None], pixels: int) -> None:
     inputs, channels = 8, 6
     weights, bias, multiplier, rs = layer(3, channels, inputs)
-    if not own:
-        rs, weights, bias = np.full(channels, 3), weights // 20, bias // 20
     x = np.random.default_rng(4).integers(-128, 128, (pixels, inputs)).astype(np.int8)
     parameters = [own_shift(int(m), int(r), 7) for m, r in zip(multiplier, rs, strict=True)]
     stream = pointwise_stream(weights, bias, parameters, expand_pairs(inputs), False, scale=128)
     tile, out = np.zeros(inputs * 8, np.uint8), np.zeros(4 * channels, np.uint8)
     call(f"expand_tile_s{pixels}", x, inputs, tile, (tile, tile.size))
-    call(f"pw_relu{pixels}_x" + ("sh" if own else ""), stream, tile, out, 4, (out, out.size))
+    call(f"pw_relu{pixels}_xsh", stream, tile, out, 4, (out, out.size))
     expected = relu((x.astype(np.int64) + 128) @ weights.T + bias, multiplier, rs)
     assert np.count_nonzero((expected > 0) & (expected < 255)) > 0
     np.testing.assert_array_equal(from_lines(out, channels, pixels), expected)
 
 
 @SEVERAL_PIXELS
-def test_packed_relu_with_the_common_shift_is_exact_where_nothing_of_the_multiplier_is_dropped(
-    call: Callable[..., None], pixels: int
+@pytest.mark.parametrize(("body", "inputs"), [("relu", 32), ("relu_x", 8), ("stem", 36), ("gap", 16)])
+def test_relu_with_the_common_shift_is_a_floor_of_a_sum_with_a_fine_bias(
+    call: Callable[..., None], pixels: int, body: str, inputs: int
 ) -> None:
-    inputs, channels = 32, 4
-    weights, bias, multiplier, _ = layer(5, channels, inputs)
-    rs = np.full(channels, 4)
-    x = np.random.default_rng(6).integers(-20, 20, (pixels, inputs)).astype(np.int8)
-    parameters = [own_shift(int(m), 4, 8) for m in multiplier]
-    stream = pointwise_stream(weights, bias // 8, parameters, byte_pairs(inputs), True)
-    tile, out = np.zeros(inputs * 8, np.uint8), np.zeros(4 * channels, np.uint8)
-    call(f"expand_bytes{pixels}", x, inputs, tile, (tile, tile.size))
-    call(f"pw_relu{pixels}", stream, tile, out, 4, (out, out.size))
-    expected = relu(x.astype(np.int64) @ weights.T + bias // 8, multiplier, rs)
+    channels, packed = 6, body != "relu_x"
+    scale, shift, offset = (8, 11, 0) if packed else (7, 9, 128)
+    weights, _, _, _ = layer(5, channels, inputs)
+    rng = np.random.default_rng(6)
+    start, multiplier = rng.integers(-1 << 20, 1 << 20, channels) * 4, 40_000_003 if packed else 20_000_003
+    x = rng.integers(-128, 128, (pixels, inputs)).astype(np.int8)
+    stream = common_stream(weights, start, multiplier, expand_pairs(inputs), packed)
+    tile = np.zeros(inputs * 8, np.uint8)
+    call(f"expand_tile{'' if packed else '_s'}{pixels}", x, inputs, tile, (tile, tile.size))
+    expected = floor_relu((x.astype(np.int64) + offset) @ weights.T, start, multiplier, scale, shift)
+    assert np.count_nonzero((expected > 0) & (expected < 255)) > 0
+    name, suffix = body.removesuffix("_x"), "" if packed else "_x"
+    if body == "gap":
+        sums = np.arange(channels, dtype=np.int32)
+        call(f"pw_gap{pixels}", stream, tile, sums, 0, (sums, sums.nbytes))
+        np.testing.assert_array_equal(sums, np.arange(channels) + expected.sum(axis=0))
+        return
+    out = np.zeros(4 * channels, np.uint8)
+    call(f"pw_{name}{pixels}{suffix}", stream, tile, out, 4, (out, out.size))
     np.testing.assert_array_equal(from_lines(out, channels, pixels), expected)
 
 
@@ -185,14 +222,12 @@ def test_linear_is_tflites_convolution_for_any_zero_point_and_odd_channels(
     for k in range(inputs):
         tile[k // 2, :pixels, k % 2] = x[:, k]
     out = np.full((pixels, channels), 99, np.int8)
-    parameters = [
-        (int(r), int(m), (1 << (int(r) - 1)) + (zero_point << int(r))) for m, r in zip(multiplier, rs, strict=True)
-    ]
     even = channels // 2 * 2
     name = f"pw_lin{pixels}" + ("" if packed else "_x")
     for first, last in ((0, even), *(((channels - 2, channels),) if channels > even else ())):
-        stream = pointwise_stream(
-            weights[first:last], bias[first:last], parameters[first:last], byte_pairs(inputs), packed
+        part = slice(first, last)
+        stream = linear_stream(
+            weights[part], bias[part], multiplier[part], rs[part], zero_point, byte_pairs(inputs), packed
         )
         call(name, stream, tile, (out, first), channels, (out, last))
     acc = x @ weights.T + bias
@@ -236,24 +271,19 @@ def test_im2col_and_the_stem_are_a_convolution_of_stride_2(
     assert sorted(k for pair in pairs for k in pair if k != NOTHING) == list(range(9 * depth))
 
 
-def depthwise_stream(weights: Array, bias: Array, multiplier: Array, rs: Array) -> Bytes:
+def depthwise_stream(weights: Array, start: Array, multiplier: Array) -> Bytes:
     data = b""
-    for w, b, m, r in zip(weights.reshape(-1, 3, 3), bias, multiplier, rs, strict=True):
-        scale = 10 - int(r)
-        rows = np.stack([w[:, 0], w[:, 1], w[:, 1], w[:, 2]], axis=1) << scale
-        data += rows.astype("<i2").tobytes()
-        data += little_endian([int(m), (1 << (scale - 2)) + 256, int(b) << scale])
+    for w, s, m in zip(weights.reshape(-1, 3, 3), start, multiplier, strict=True):
+        data += little_endian([int(s), int(m)])
+        data += np.stack([w[:, 0], w[:, 1], w[:, 1], w[:, 2]], axis=1).astype(np.int8).tobytes()
     return np.frombuffer(data, np.uint8).copy()
 
 
-def depthwise_layer(channels: int) -> tuple[Array, Array, Array, Array]:
-    """Right shifts 2..8, which the bodies take as they stand; every second channel has weights small enough for outputs
-    between 0 and 255."""
+def depthwise_layer(channels: int) -> tuple[Array, Array, Array]:
+    """Weights, biases in y, multipliers for which half of the outputs are between 0 and 255."""
     rng = np.random.default_rng(13)
-    rs = 2 + np.arange(channels) % 7
-    weights = rng.integers(-127, 128, (channels, 9))
-    weights[::2] = weights[::2] >> (8 - rs[::2, None])
-    return weights, rng.integers(-500, 2000, channels) >> (8 - rs), rng.integers(1 << 30, 1 << 31, channels), rs
+    weights = rng.integers(-128, 128, (channels, 9))
+    return weights, rng.integers(-1 << 23, 1 << 24, channels), rng.integers(1 << 24, 1 << 25, channels)
 
 
 def convolved(plane: Array, weights: Array, stride: int, pad: tuple[int, int], out: tuple[int, int]) -> Array:
@@ -276,9 +306,9 @@ def from_tile(tile: NDArray[np.int16], channels: int, outputs: int) -> Array:
 def test_depthwise_rows_are_tflites_convolution_at_every_width(
     call: Callable[..., None], *, body: str, stride: int, left: int, width: int, channels: int
 ) -> None:
-    weights, bias, multiplier, rs = depthwise_layer(channels)
+    weights, start, multiplier = depthwise_layer(channels)
     x = np.random.default_rng(14).integers(0, 256, (channels, 3, width))
-    stream = depthwise_stream(weights, bias, multiplier, rs)
+    stream = depthwise_stream(weights, start, multiplier)
     line = -(-width // 4) * 4 + (4 if width % 4 == 0 else 0)  # a pad word only where nothing fills up the last one
     out_width = (width + left + 1 - 3) // stride + 1  # one pixel of padding on the right
     groups, pairs = -(-out_width // 4), -(-channels // 2)
@@ -291,8 +321,9 @@ def test_depthwise_rows_are_tflites_convolution_at_every_width(
                         stream.ctypes.data + stream.size, 16 * pairs * (groups - rest))  # fmt: skip
     view = np.frombuffer(bytearray(arguments), np.uint8)
     call(body + ("_rest2" if rest else ""), *((row, 4) for row in rows), view)
-    acc = convolved(x, weights, stride, (0, left), (1, out_width))[:, 0] + bias[:, None]
-    expected = relu(acc, multiplier[:, None], rs[:, None])
+    acc = convolved(x, weights, stride, (0, left), (1, out_width))[:, 0]
+    expected = floor_relu(acc, start[:, None], multiplier[:, None], 8, 9)
+    assert ((expected > 0) & (expected < 255)).any()
     np.testing.assert_array_equal(from_tile(tile, channels, out_width), expected)
 
 
@@ -303,9 +334,9 @@ def test_depthwise_rows_are_tflites_convolution_at_every_width(
 def test_depthwise_planes_are_tflites_convolution(
     call: Callable[..., None], *, body: str, size: int, stride: int, pad: int, channels: int
 ) -> None:
-    weights, bias, multiplier, rs = depthwise_layer(channels)
+    weights, start, multiplier = depthwise_layer(channels)
     x = np.random.default_rng(15).integers(0, 256, (channels, size, size))
-    stream = depthwise_stream(weights, bias, multiplier, rs)
+    stream = depthwise_stream(weights, start, multiplier)
     lines = to_lines(x.reshape(channels, -1), {6: 44, 3: 12}[size])
     planes = np.concatenate([np.zeros(8, np.uint8), lines.reshape(-1)])
     side, pairs = size // stride, -(-channels // 2)
@@ -313,8 +344,8 @@ def test_depthwise_planes_are_tflites_convolution(
     tile = np.zeros((-(-outputs // 4), pairs, 4, 2), np.int16)
     for q in range(3 if body == "dw_plane6" else 1):
         call(body, (planes, 8 + 12 * q), stream, (tile, 48 * pairs * q), 16 * pairs, (stream, stream.size))
-    acc = convolved(x, weights, stride, (pad, pad), (side, side)) + bias[:, None, None]
-    expected = relu(acc, multiplier[:, None, None], rs[:, None, None]).reshape(channels, -1)
+    acc = convolved(x, weights, stride, (pad, pad), (side, side)).reshape(channels, -1)
+    expected = floor_relu(acc, start[:, None], multiplier[:, None], 8, 9)
     np.testing.assert_array_equal(from_tile(tile, channels, outputs), expected)
 
 

@@ -60,13 +60,13 @@ def staggered(first: Sequence[str], second: Sequence[str], distance: int = 2) ->
     return code + list(second[len(first) - distance :] if len(first) > distance else second)
 
 
-def common_requantization(accumulators: Sequence[str], multiplier: str, constant: str, shift: int) -> Code:
-    """y -> USAT8(SMMLA(y, M, C) >> shift), in place, with one shift (of dsp_shifts) for all channels.
+def common_requantization(accumulators: Sequence[str], multiplier: str, shift: int) -> Code:
+    """y -> USAT8(SMMUL(y, M) >> shift), in place, with one shift (of dsp_shifts) for all channels.
 
-    Each channel's own shift is put into y (weights scaled by a power of two) or taken from its multiplier; both are
-    proved exact at compile time.
+    A channel's own shift is taken from its multiplier, and what rounds from its bias, which y holds with eight bits
+    (unpacked: seven) below an accumulator's unit; proved exact at compile time.
     """
     return staggered(
-        [f"smmla {y}, {y}, {multiplier}, {constant}" for y in accumulators],
+        [f"smmul {y}, {y}, {multiplier}" for y in accumulators],
         [f"usat {y}, #8, {y}, asr #{shift}" for y in accumulators],
     )

@@ -13,7 +13,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mbv2gen.dsp.decoding import Decoded, decode_depthwise, decode_fully_connected, decode_general, decode_pairs
+from mbv2gen.dsp.decoding import (
+    Decoded,
+    decode_common,
+    decode_depthwise,
+    decode_fully_connected,
+    decode_general,
+    decode_linear,
+    decode_own,
+)
 from mbv2gen.dsp.fully_connected import PackedFullyConnected
 from mbv2gen.dsp.packing import PackedDepthwise, PackedLinear, PackedRelu
 from mbv2gen.dsp.proof import (
@@ -45,19 +53,12 @@ def check_relu(network: QuantizedNetwork, operator: Weighted, ranges: Ranges, pa
     columns = _columns(layer, [c for pair in packed.pairs for c in pair])
     order = _order(layer, packed.order, packed.common.channels + packed.own.channels)
     bits, offset, common_shift = (7, 128, UNPACKED_SHIFT) if packed.unpacked else (8, 0, PACKED_SHIFT)
-    parts = [
-        decode_pairs(stream.data, len(packed.pairs), unpacked=packed.unpacked) for stream in (packed.common, packed.own)
-    ]
-    _require(layer, (parts[0].shift == 0) & parts[0].ends, "END word of the common shift", order[: len(parts[0].shift)])
-    _require(layer, parts[1].ends, "END word", order[len(parts[0].shift) :])
-    shift = np.concatenate([np.full(len(parts[0].shift), common_shift), parts[1].shift])
-    decoded = _joined(parts, shift)
-    rows = _rows(layer, order)
-    start = decoded.start << (0 if packed.unpacked else 8) * (np.arange(len(order)) % 2 == 0)
-    folded = rows.bias - (layer.zero_point + offset) * rows.weights.sum(axis=1)
-    scale = np.full(len(order), 1 << bits, np.int64)
-    body = ReluBody(scale, _int32(start - (folded << bits)), decoded.multiplier, decoded.addend, shift)
-    _prove_relu(rows, order, body, weights=decoded.weights, columns=columns, start=start, general=packed.general)
+    pairs = len(packed.pairs)
+    decoded = _joined(
+        decode_common(packed.common.data, pairs, unpacked=packed.unpacked, shift=common_shift),
+        decode_own(packed.own.data, pairs, unpacked=packed.unpacked),
+    )
+    _prove_relu(layer, order, decoded, columns=columns, offset=offset, bits=bits, general=packed.general)
     decode_general(layer, packed.general, order, columns, offset=offset, tile_shift=bits if packed.unpacked else 0)
 
 
@@ -69,28 +70,8 @@ def check_depthwise(
     if layer.zero_point != -128:
         raise CheckFailed(f"packing check: {layer.name}: padding of lines is not the input's zero point")
     order = _order(layer, packed.order, packed.stream.channels)
-    rows = _rows(layer, order)
-    stored, decoded = decode_depthwise(packed.stream.data)
-    _require(layer, decoded.ends, "weights (the middle ones differ)", order)
-    silent = (stored == 0).all(axis=1) & (decoded.multiplier == 0)
-    scaled = rows.weights << np.arange(16)[:, np.newaxis, np.newaxis]
-    matches = (scaled == stored).all(axis=2)
-    _require(layer, matches.any(axis=0) | silent, "weights", order)
-    bits = matches.argmax(axis=0)
-    shift = np.full(len(order), DEPTHWISE_SHIFT)
-    body = ReluBody(
-        np.int64(1) << bits, _int32(decoded.start - (rows.bias << bits)), decoded.multiplier, decoded.addend, shift
-    )
-    columns = np.arange(layer.weights.shape[1])
-    _prove_relu(
-        rows,
-        order,
-        body,
-        weights=np.where(silent[:, np.newaxis], 0, rows.weights),
-        columns=columns,
-        start=decoded.start,
-        general=packed.general,
-    )
+    decoded, columns = decode_depthwise(packed.stream.data, DEPTHWISE_SHIFT), np.arange(layer.weights.shape[1])
+    _prove_relu(layer, order, decoded, columns=columns, offset=-layer.zero_point, bits=8, general=packed.general)
     decode_general(layer, packed.general, order, columns, offset=128)
 
 
@@ -104,17 +85,28 @@ def check_linear(
         raise CheckFailed(f"packing check: {layer.name}: not every channel is stored")
     order = np.append(np.arange(n - n % 2), [n - 2, n - 1] * (n % 2)).astype(np.int64)
     columns = _columns(layer, [c for pair in packed.pairs for c in pair])
-    decoded = decode_pairs(packed.stream.data + packed.rest.data, len(packed.pairs), unpacked=packed.unpacked)
+    parts = [
+        decode_linear(stream.data, len(packed.pairs), unpacked=packed.unpacked)
+        for stream in (packed.stream, packed.rest)
+        if stream.channels
+    ]
+    if any(centre != 2 * layer.output_zero_point + 1 for _, centre in parts):
+        raise CheckFailed(f"packing check: {layer.name}: wrong zero point")
+    decoded = _joined(*(part for part, _ in parts))
     rows = _rows(layer, order)
-    silent = _silent(decoded) & (decoded.start == 0)
-    folded = rows.bias - (layer.zero_point + offset) * rows.weights.sum(axis=1)
     _require(layer, decoded.ends, "END word", order)
+    silent = (decoded.weights == 0).all(axis=1)
     _require(layer, silent | (decoded.weights == _at(rows.weights, columns)).all(axis=1), "weights", order)
     unit = np.where((np.arange(len(order)) % 2 == 1) & (not packed.unpacked), 256, 1)
-    _require(layer, silent | (_int32(decoded.start - unit * folded) == 0), "bias", order)
-    sums = np.where(silent, 0, np.maximum(-rows.low, rows.high)) * unit
+    folded = rows.bias - (layer.zero_point + offset) * rows.weights.sum(axis=1)
+    start = _int32(decoded.start - np.where(silent, 0, unit * folded))
+    _require(layer, silent | (start == 0), "bias", order)
+    _require(layer, start % unit == 0, "bias", order)
+    sums = np.where(silent, np.abs(start), np.maximum(-rows.low, rows.high) * unit)
     _require(layer, sums < INT32, "bound of a packed pair", order)
-    body = LinearBody(silent, decoded.multiplier, decoded.addend, decoded.shift, -128, 127)
+    body = LinearBody(
+        np.where(silent, 0, 1), start // unit, decoded.multiplier, decoded.addend, decoded.shift, -128, 127
+    )
     general = np.isin(order, packed.general.positions)
     _require(layer, linear_holds(rows, body) | general, "requantization", order)
     _require(layer, ~general | silent, "general channel, not silent in the fast body", order)
@@ -145,32 +137,35 @@ def check_fully_connected(
         worst = np.maximum(-(least + bias), most + bias)
         _require(layer, (worst < 1 << 23) | (unit == 1), "bound of a packed pair between folds", order)
     multiplier, addend, shift = (np.array(v, np.int64) for v in (packed.multiplier, packed.addend, packed.shift))
-    body = LinearBody(np.zeros(n, bool), multiplier, addend, shift, layer.act_min, layer.act_max)
+    body = LinearBody(
+        np.ones(n, np.int64), np.zeros(n, np.int64), multiplier, addend, shift, layer.act_min, layer.act_max
+    )
     _require(layer, linear_holds(layer, body), "requantization", range(n))
 
 
 def _prove_relu(
-    rows: Canonical, order: Ints, body: ReluBody, *, weights: Ints, columns: Ints, start: Ints, general: General
+    layer: Canonical, order: Ints, decoded: Decoded, *, columns: Ints, offset: int, bits: int, general: General
 ) -> None:
-    """Rows at positions: ``weights`` as decoded; silent ones (weights and multiplier 0) give a constant."""
-    silent = (weights == 0).all(axis=1) & (body.multiplier == 0) & (start == 0)
-    _require(rows, silent | (weights == _at(rows.weights, columns)).all(axis=1), "weights", order)
-    quiet = ReluBody(
-        np.where(silent, 0, body.scale), np.where(silent, 0, body.start), body.multiplier, body.addend, body.shift
-    )
+    """y = acc << bits and what the bias adds; silent channels (weights 0) give a constant, of a tile of int8 +
+    ``offset``. What the general body overwrites must be 0: it may also be added to."""
+    rows = _rows(layer, order)
+    _require(layer, decoded.ends, "END word or structure", order)
+    silent = (decoded.weights == 0).all(axis=1)
+    _require(layer, silent | (decoded.weights == _at(rows.weights, columns)).all(axis=1), "weights", order)
+    folded = rows.bias - (layer.zero_point + offset) * rows.weights.sum(axis=1)
+    start = _int32(decoded.start - np.where(silent, 0, folded << bits))
+    scale = np.where(silent, 0, 1 << bits)
+    body = ReluBody(scale, start, decoded.multiplier, decoded.addend, decoded.shift)
     elsewhere = _is_general(order, general)
-    _require(rows, relu_holds(rows, quiet) | elsewhere | (order < 0), "requantization", order)
-    _require(rows, ~(elsewhere | (order < 0)) | (silent & (body.addend == 0)), "channel that is to be silent", order)
+    _require(layer, relu_holds(rows, body) | elsewhere | (order < 0), "requantization", order)
+    nothing = silent & (decoded.multiplier == 0) & (decoded.addend == 0)
+    _require(layer, ~(elsewhere | (order < 0)) | nothing, "channel that is to be silent", order)
 
 
-def _silent(decoded: Decoded) -> Bools:
-    return np.asarray((decoded.weights == 0).all(axis=1) & (decoded.multiplier == 0))
-
-
-def _joined(parts: list[Decoded], shift: Ints) -> Decoded:
-    weights, start, multiplier, addend, ends = (
+def _joined(*parts: Decoded) -> Decoded:
+    weights, start, multiplier, addend, shift, ends = (
         np.concatenate([getattr(part, field) for part in parts])
-        for field in ("weights", "start", "multiplier", "addend", "ends")
+        for field in ("weights", "start", "multiplier", "addend", "shift", "ends")
     )
     return Decoded(weights, start, multiplier, addend, shift, ends)
 

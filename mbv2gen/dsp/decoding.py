@@ -11,11 +11,15 @@ from mbv2gen.dsp.proof import Bools, Canonical, Ints
 from mbv2gen.dsp.streams import General
 from mbv2gen.errors import CheckFailed
 
+Words = NDArray[np.uint32]
+
+END = 0x80000000
+
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """Channels in the order of a stream: weights [n][columns], the others [n]. ``start`` is the accumulator's first
-    value (of a packed pair's second: of the difference B - A); ``ends``: the structure around them is sound."""
+    """Channels in the order of a stream: weights [n][columns], the others [n]. ``start`` is what y (of linear streams
+    the sum) is where all inputs are 0, modulo 2**32; ``ends``: the structure around them is sound."""
 
     weights: Ints
     start: Ints
@@ -25,10 +29,66 @@ class Decoded:
     ends: Bools
 
 
-def decode_pairs(data: bytes, pairs: int, *, unpacked: bool) -> Decoded:
-    """A pointwise stream: per two channels two biases, ``pairs`` weight words, END with shifts, M0, C0, M1, C1."""
+def decode_common(data: bytes, pairs: int, *, unpacked: bool, shift: int) -> Decoded:
+    """A ReLU stream of the common ``shift``. Per two channels, unpacked: two biases, ``pairs`` weight words, END, M0,
+    M1; packed: the second's bias, weights, END with half of the first's in its low 23 bits, M0, M1."""
+    lead = 2 if unpacked else 1
+    words = np.frombuffer(data, "<u4").reshape(-1, lead + pairs + 3)
+    weights, end, sound = _pairs(words, lead, pairs, unpacked)
+    start = words[:, :lead].astype(np.int64)
+    if not unpacked:
+        start = np.stack([end << 41 >> 40, start[:, 0]], axis=1)
+    else:
+        sound &= end == END
+    return Decoded(
+        weights,
+        start.reshape(-1),
+        _parameters(words[:, lead + pairs + 1 :]),
+        np.zeros(2 * len(words), np.int64),
+        np.full(2 * len(words), shift),
+        np.repeat(sound, 2),
+    )
+
+
+def decode_own(data: bytes, pairs: int, *, unpacked: bool) -> Decoded:
+    """A ReLU stream with shifts of its own: per two channels two biases, ``pairs`` weight words, END with shifts, M0,
+    C0, M1, C1. Packed sums stand for 256 * acc."""
     words = np.frombuffer(data, "<u4").reshape(-1, pairs + 7)
-    block = np.ascontiguousarray(words[:, 2 : 2 + pairs])
+    weights, end, sound = _pairs(words, 2, pairs, unpacked)
+    start = words[:, :2].astype(np.int64)
+    if not unpacked:
+        start = np.stack([start[:, 0] << 8, start[:, 1] - start[:, 0]], axis=1)
+    parameters = words[:, pairs + 3 :]
+    return Decoded(
+        weights,
+        start.reshape(-1),
+        _parameters(parameters[:, 0::2]),
+        _parameters(parameters[:, 1::2]),
+        _shifts(end),
+        np.repeat(sound, 2),
+    )
+
+
+def decode_linear(data: bytes, pairs: int, *, unpacked: bool) -> tuple[Decoded, int]:
+    """(a linear stream, its first word): then per two channels two biases, ``pairs`` weight words, END with shifts less
+    1, M0, M1. ``start`` of a packed pair's second is 256 times its sum's."""
+    stream = np.frombuffer(data, "<u4")
+    words = stream[1:].reshape(-1, pairs + 5)
+    weights, end, sound = _pairs(words, 2, pairs, unpacked)
+    start = words[:, :2].astype(np.int64)
+    if not unpacked:
+        start[:, 1] -= start[:, 0]
+    centre, shift = int(stream[:1].view("<i4")[0]), _shifts(end)
+    addend = centre << shift
+    decoded = Decoded(
+        weights, start.reshape(-1), _parameters(words[:, pairs + 3 :]), addend, shift + 1, np.repeat(sound, 2)
+    )
+    return decoded, centre
+
+
+def _pairs(words: Words, lead: int, pairs: int, unpacked: bool) -> tuple[Ints, Ints, Bools]:
+    """(weights of both channels of each pair, END words, whether nothing before END looks like it)."""
+    block = np.ascontiguousarray(words[:, lead : lead + pairs])
     if unpacked:
         quads = block.view("i1").reshape(len(block), pairs, 2, 2).astype(np.int64)
         first, second = quads[..., 0], quads[..., 1]
@@ -36,30 +96,29 @@ def decode_pairs(data: bytes, pairs: int, *, unpacked: bool) -> Decoded:
         halves = block.view("<i2").reshape(len(block), pairs, 2).astype(np.int64)
         first = ((halves + 128) & 255) - 128
         second = (halves - first) >> 8
-    start = words[:, :2].astype(np.int64)
-    if not unpacked:
-        start = np.stack([start[:, 0], start[:, 1] - start[:, 0]], axis=1)
-    end, parameters = words[:, 2 + pairs], words[:, 3 + pairs :].view("<i4").astype(np.int64)
-    no_end_before = (block.view("<i4") >= -0x7F800000).all(axis=1) & (np.abs(second) <= 127).all(axis=(1, 2))
-    sound = no_end_before & (end >> 23 == 0x100)
-    return Decoded(
-        np.stack([first, second], axis=1).reshape(2 * len(words), 2 * pairs),
-        start.reshape(-1),
-        parameters[:, 0::2].reshape(-1),
-        parameters[:, 1::2].reshape(-1),
-        np.stack([end & 0xFF, end >> 8 & 0xFF], axis=1).reshape(-1).astype(np.int64),
-        np.repeat(sound, 2),
-    )
+    end = words[:, lead + pairs].astype(np.int64)
+    sound = (block.view("<i4") >= -0x7F800000).all(axis=1) & (np.abs(second) <= 127).all(axis=(1, 2))
+    weights = np.stack([first, second], axis=1).reshape(2 * len(words), 2 * pairs)
+    return weights, end, sound & (end >> 23 == END >> 23)
 
 
-def decode_depthwise(data: bytes) -> tuple[Ints, Decoded]:
-    """(scaled weights [n][9], the rest): 36 bytes a channel, three rows of w0, w1, w1, w2, then M, C, bias."""
-    words = np.frombuffer(data, "<u4").reshape(-1, 9)
-    rows = np.ascontiguousarray(words[:, :6]).view("<i2").reshape(-1, 3, 4).astype(np.int64)
-    tail = np.ascontiguousarray(words[:, 6:]).view("<i4").astype(np.int64)
-    weights = np.stack([rows[:, :, 0], rows[:, :, 1], rows[:, :, 3]], axis=2).reshape(-1, 9)
+def _parameters(words: Words) -> Ints:
+    return np.ascontiguousarray(words).view("<i4").astype(np.int64).reshape(-1)
+
+
+def _shifts(end: Ints) -> Ints:
+    return np.stack([end & 0xFF, end >> 8 & 0xFF], axis=1).reshape(-1)
+
+
+def decode_depthwise(data: bytes, shift: int) -> Decoded:
+    """20 bytes a channel: bias, M, three rows of the bytes w0, w1, w1, w2, weights [n][9]."""
+    words = np.frombuffer(data, "<u4").reshape(-1, 5)
+    rows = np.ascontiguousarray(words[:, 2:]).view("i1").reshape(-1, 3, 4).astype(np.int64)
+    head = np.ascontiguousarray(words[:, :2]).view("<i4").astype(np.int64)
     sound = (rows[:, :, 1] == rows[:, :, 2]).all(axis=1)
-    return weights, Decoded(weights, tail[:, 2], tail[:, 0], tail[:, 1], np.zeros(len(words), np.int64), sound)
+    none = np.zeros(len(words), np.int64)
+    weights = rows[:, :, [0, 1, 3]].reshape(-1, 9)
+    return Decoded(weights, head[:, 0], head[:, 1], none, none + shift, sound)
 
 
 def decode_fully_connected(data: bytes, columns: int) -> tuple[Ints, Ints]:

@@ -4,12 +4,13 @@ Pixels stand in words of four bytes, p0 p2 p1 p3, so that UXTB16 yields the neig
 (p2, p3). Weights are int16 pairs (w0, w1) and (w1, w2): one SMLAD and one SMLABB/BT/TB an output and row, where the
 three pixels stand as two in a register and one half of another.
 
-Weights and bias are scaled by 2^s so that one right shift of 9 serves every channel. For right shifts rs of 2..8,
-s = 10 - rs (2..8): v = SMMLA(y, M, C), C = 2^(s-2) + 2^8, is TFLite's double rounding as one floor where the zero point
-is 0 (uint8). For larger ones s = 8 at most, and dsp_requantization finds M and C.
+The stream holds a weight a byte, w0 w1 w1 w2 for each row: AND with 0xff00ff00 makes 256 * (w1, w2) of it, once a
+channel and call, on the stack. So y = 256 * acc + bias, the bias with eight bits below an accumulator's unit, and
+USAT8(SMMUL(y, M) >> 9) serves all channels of right shifts from 2 on: dsp_requantization finds M and bias.
 
-Registers: r0-r2 rows, r3 stream, r4 tile, r5-r8 accumulators, r9 r10 weights, r11 r12 lr pixels.
-Stack: 0 end of the channel's tile, 4 bytes between groups, 8 tile, 12 step between lines, 16 end of stream, 20 span.
+Registers: r0-r2 rows, r3 bias, r4 tile, r5-r8 accumulators, r9 r10 weights, r11 r12 lr pixels.
+Stack: 0 end of the channel's tile, 4 bytes between groups, 8 M, 12 weights, 36 tile, 40 step between lines, 44 stream,
+48 its end, 52 span.
 """
 
 from __future__ import annotations
@@ -20,15 +21,21 @@ from mbv2gen.dsp.assembly import Code, common_requantization, function
 from mbv2gen.dsp.shifts import DEPTHWISE_SHIFT
 
 _Y = ("r5", "r6", "r7", "r8")
-CHANNEL_BYTES = 36
-"""A channel of the stream: three rows of (w0,w1), (w1,w2) as int16; M; C; bias << s."""
+CHANNEL_BYTES = 20
+"""A channel of the stream: bias, M, three rows of the bytes w0 w1 w1 w2."""
+
+_MULTIPLIER, _WEIGHTS = 8, 12  # on the stack
+
+
+def _weights(row: int) -> str:
+    return f"ldrd r9, r10, [sp, #{_WEIGHTS + 8 * row}]"
 
 
 def _stride_1(row: int, y: list[str]) -> Code:
     """Outputs 4g..4g+3 read pixels 4g-1..4g+4: the byte before the word and the byte behind it."""
     return [
         f"ldrb lr, [r{row}, #-1]",
-        f"ldrd r9, r10, [r3, #{8 * row}]",
+        _weights(row),
         f"ldr r11, [r{row}], #4",
         f"smlabb r5, lr, r9, {y[0]}",
         f"ldrb lr, [r{row}]",
@@ -48,7 +55,7 @@ def _stride_2(row: int, y: list[str]) -> Code:
     """Padding on the left: output k reads pixels 2k-1, 2k, 2k+1; the byte before the line and two words."""
     return [
         f"ldrb lr, [r{row}, #-1]",
-        f"ldrd r9, r10, [r3, #{8 * row}]",
+        _weights(row),
         f"ldr r11, [r{row}], #4",
         f"smlabb r5, lr, r9, {y[0]}",
         f"ldr lr, [r{row}], #4",
@@ -70,7 +77,7 @@ def _stride_2_same(row: int, y: list[str]) -> Code:
     """Padding on the right (TensorFlow's SAME): output k reads pixels 2k, 2k+1, 2k+2; two words and the byte behind."""
     return [
         f"ldr r11, [r{row}], #4",
-        f"ldrd r9, r10, [r3, #{8 * row}]",
+        _weights(row),
         f"ldr lr, [r{row}], #4",
         "uxtb16 r12, r11, ror #8",
         "uxtb16 r11, r11",
@@ -110,7 +117,7 @@ def _rest_left(row: int, y: list[str]) -> Code:
     """The first output of two, from the byte before the word: the same at both strides."""
     return [
         f"ldrb lr, [r{row}, #-1]",
-        f"ldrd r9, r10, [r3, #{8 * row}]",
+        _weights(row),
         f"ldr r11, [r{row}], #4",
         f"smlabb r5, lr, r9, {y[0]}",
         "uxtb16 r12, r11, ror #8",
@@ -123,7 +130,7 @@ def _rest_stride_2_same(row: int, y: list[str]) -> Code:
     """Two outputs: pixels 0..3 of the word and the byte behind it."""
     return [
         f"ldr r11, [r{row}], #4",
-        f"ldrd r9, r10, [r3, #{8 * row}]",
+        _weights(row),
         f"ldrb lr, [r{row}]",
         "uxtb16 r12, r11, ror #8",
         "uxtb16 r11, r11",
@@ -138,9 +145,29 @@ _FOUR = {"1": _stride_1, "2": _stride_2, "2_same": _stride_2_same}
 _TWO = {"1": _rest_stride_1, "2": _rest_stride_2, "2_same": _rest_stride_2_same}
 
 
-def requantized(accumulators: Sequence[str], multiplier: str, constant: str) -> Code:
+def requantized(accumulators: Sequence[str], multiplier: str) -> Code:
     """y -> uint8, in place."""
-    return common_requantization(accumulators, multiplier, constant, DEPTHWISE_SHIFT)
+    return common_requantization(accumulators, multiplier, DEPTHWISE_SHIFT)
+
+
+def channel_parameters(
+    stream: str, place: int, *, with_bias: bool, mask: str = "lr", before: Sequence[str] = ()
+) -> Code:
+    """The next channel's bias to r3; multiplier and weights as int16 pairs to the stack at ``place``, where
+    ``with_bias`` behind the bias. ``stream`` moves on; r5-r12 and ``mask`` are overwritten, r11 after ``before``."""
+    registers = "r3, r5-r10, r12" if with_bias else "r5-r10, r12"
+    return [
+        f"ldm {stream}!, {{r3, r5, r6, r8, r10}}",
+        f"mov {mask}, #0xff00ff00",
+        *before,
+        f"add r11, sp, #{place}",
+        *(
+            instruction
+            for word, upper in (("r6", "r7"), ("r8", "r9"), ("r10", "r12"))
+            for instruction in (f"and {upper}, {word}, {mask}", f"and {word}, {mask}, {word}, lsl #8")
+        ),
+        f"stm r11, {{{registers}}}",
+    ]
 
 
 def next_channel(register: str) -> Code:
@@ -153,26 +180,20 @@ def depthwise_rows(name: str, stride: str, rest: bool) -> str:
 
     ``stride``: 1, 2 (padding on the left) or 2_same (on the right); ``rest``: two outputs more behind the last four.
     """
-    code = [
-        "push {r4-r11, lr}",
-        "sub sp, #24",
-        "ldm r3, {r3, r4, r5, r6, r7, r8}",
-        "strd r4, r6, [sp, #8]",
-        "strd r7, r8, [sp, #16]",
-        "add r8, r8, r4",
-        "strd r8, r5, [sp]",
-        "1:",
-        "ldr r8, [r3, #32]",
-    ]
+    code = ["push {r4-r11, lr}", "sub sp, #56", "ldm r3, {r3-r8}", "mov r11, r3"]
+    code += ["strd r4, r6, [sp, #36]", "strd r3, r7, [sp, #44]", "str r8, [sp, #52]", "add r8, r8, r4"]
+    code += ["strd r8, r5, [sp]", "1:"]
+    code += channel_parameters("r11", _MULTIPLIER, with_bias=False, before=["str r11, [sp, #44]"])
+    code.append("2:")
     for row in range(3):
-        code += _FOUR[stride](row, ["r8"] * 4 if row == 0 else list(_Y))  # r8 holds the bias and is written last
-    code += ["ldrd r11, r12, [r3, #24]", "ldrd r9, r10, [sp]", *requantized(_Y, "r11", "r12")]
+        code += _FOUR[stride](row, ["r3"] * 4 if row == 0 else list(_Y))
+    code += ["ldm sp, {r9, r10, r11}", *requantized(_Y, "r11")]
     code += ["strh r6, [r4, #4]", "strh r7, [r4, #8]", "strh r8, [r4, #12]", "strh r5, [r4]"]
-    code += ["add r4, r4, r10", "cmp r4, r9", "bne 1b", *(_two_more(stride) if rest else [])]
-    code += ["ldrd r4, r5, [sp, #8]", "ldrd r6, r7, [sp, #16]"]
-    code += ["add r0, r0, r5", "add r1, r1, r5", "add r2, r2, r5", f"add r3, r3, #{CHANNEL_BYTES}"]
-    code += [*next_channel("r4"), "str r4, [sp, #8]", "add r7, r7, r4", "str r7, [sp]", "cmp r3, r6", "bne 1b"]
-    code += ["add sp, #24", "pop {r4-r11, pc}"]
+    code += ["add r4, r4, r10", "cmp r4, r9", "bne 2b", *(_two_more(stride) if rest else [])]
+    code += ["ldrd r4, r5, [sp, #36]", "ldrd r11, r6, [sp, #44]", "ldr r7, [sp, #52]"]
+    code += ["add r0, r0, r5", "add r1, r1, r5", "add r2, r2, r5"]
+    code += [*next_channel("r4"), "str r4, [sp, #36]", "add r7, r7, r4", "str r7, [sp]", "cmp r11, r6", "bne 1b"]
+    code += ["add sp, #56", "pop {r4-r11, pc}"]
     padding = {"1": "1, padding left and right", "2": "2, padding left", "2_same": "2, padding right"}[stride]
     more = ", then two" if rest else ""
     return function(name, f"Depthwise 3x3, stride {padding}: a row of every channel, four outputs a turn{more}.", code)
@@ -180,8 +201,8 @@ def depthwise_rows(name: str, stride: str, rest: bool) -> str:
 
 def _two_more(stride: str) -> Code:
     """The last two outputs of a channel, into the group r4 has come to."""
-    code = ["ldr r6, [r3, #32]"]
+    code: Code = []
     for row in range(3):
-        code += _TWO[stride](row, ["r6"] * 2 if row == 0 else list(_Y))
-    code += ["ldrd r11, r12, [r3, #24]", *requantized(_Y[:2], "r11", "r12")]
+        code += _TWO[stride](row, ["r3"] * 2 if row == 0 else list(_Y))
+    code += [f"ldr r11, [sp, #{_MULTIPLIER}]", *requantized(_Y[:2], "r11")]
     return [*code, "strh r5, [r4]", "strh r6, [r4, #4]"]

@@ -60,7 +60,7 @@ def pack_fully_connected(rows: Layer, columns: Sequence[int]) -> PackedFullyConn
     channels = np.array([*range(n), *(NOTHING,) * (-n % 8)], np.int64)
     first, second = channels[::2], channels[1::2]
     folded = folded_bias(rows, 128)
-    start = biases(folded, np.zeros_like(folded), first, second).reshape(-1, 8)
+    start = np.concatenate(biases(folded, first, second), axis=1).reshape(-1, 8)
     pairs = tuple((filled[k], filled[k + 1]) for k in range(0, len(filled), 2))
     matrix = weight_words(rows.weights, first, second, pairs, unpacked=False)
     matrix = matrix.reshape(len(start), 4, -1).transpose(0, 2, 1).reshape(len(start), -1)

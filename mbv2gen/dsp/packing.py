@@ -17,29 +17,37 @@ from dataclasses import dataclass
 import numpy as np
 
 from mbv2gen.dsp.parameters import (
+    DEPTHWISE_SCALE,
+    PACKED_SCALE,
     UNPACKED_SCALE,
     LinearParameters,
     ReluParameters,
     depthwise_parameters,
+    depthwise_possible,
     linear_parameters,
     relu_parameters,
 )
 from mbv2gen.dsp.ranges import Int64Array, Layer
+from mbv2gen.dsp.requantization import BoolArray
+from mbv2gen.dsp.shifts import END_BIAS_SHIFT
 from mbv2gen.dsp.streams import (
+    END_BIAS_LIMIT,
     PACKED_LIMIT,
     TURN,
     General,
     Stream,
+    WordArray,
     biases,
+    columns_of,
+    depthwise_words,
     end_words,
     folded_bias,
     general_records,
     pad_pairs,
-    parameter_words,
     silenced,
+    stream,
     weight_words,
     with_zero,
-    words,
 )
 from mbv2gen.dsp.tiles import NOTHING, Pairs
 
@@ -49,7 +57,6 @@ class Statistics:
     """Channels by how they are computed; the sum of all is the layer's channels."""
 
     solved: int  # with the common shift (linear, fully connected: in the fast body)
-    odd_slot: int  # of these, those that fit only the odd slot of a packed pair
     own_shift: int
     constant: int
     general: int
@@ -109,7 +116,7 @@ def refuses_depthwise(rows: Layer) -> str | None:
         return f"its input's zero point is {rows.zero_point}, not -128: padding would not be 0"
     if rows.output_zero_point != -128 or rows.act_min != -128:
         return f"its output's zero point and act_min are {rows.output_zero_point} and {rows.act_min}, not -128"
-    if all(depthwise_parameters(rows, solver=solver).general.all() for solver in (False, True)):
+    if not depthwise_possible(rows).any():
         return "no channel keeps to the fast bodies' bounds, shifts and clamp (act_max 127)"
     return None
 
@@ -140,19 +147,22 @@ def pack_relu(
     padded = pad_pairs(pairs, head)
     parameters = relu_parameters(rows, unpacked=unpacked, solver=solver)
     bias = folded_bias(rows, 128 if unpacked else 0)
-    common, own = _slots(parameters)
+    scale = UNPACKED_SCALE if unpacked else PACKED_SCALE
+    start = np.where(parameters.silent, 0, bias << scale) + parameters.common.step
+    second = (np.abs(start) >= END_BIAS_LIMIT) | (start % (1 << END_BIAS_SHIFT) != 0)
+    common, own = _slots(parameters, second & (not unpacked))
     order = tuple(int(c) for c in (*common, *own))
     positions = [p for p, c in enumerate(order) if c != NOTHING and parameters.general[c]]
+    weights, kept = silenced(rows.weights, bias, parameters.silent)
     return PackedRelu(
         padded,
         unpacked,
         order,
-        _relu_stream(rows, parameters, bias, common, padded, unpacked=unpacked, own=False),
-        _relu_stream(rows, parameters, bias, own, padded, unpacked=unpacked, own=True),
+        _common_stream(weights, parameters, start, common, padded, unpacked=unpacked),
+        _own_stream(weights, parameters, kept, own, padded, unpacked=unpacked),
         general_records(rows, bias, order, positions, padded, tile_shift=UNPACKED_SCALE if unpacked else 0),
         Statistics(
             int(sum(c != NOTHING and not parameters.silent[c] for c in common)),
-            int(parameters.stepped.sum()),
             int(sum(c != NOTHING and not parameters.silent[c] for c in own)),
             int((parameters.constant >= 0).sum()),
             int(parameters.general.sum()),
@@ -161,25 +171,19 @@ def pack_relu(
 
 
 def pack_depthwise(rows: Layer, order: Sequence[int], *, solver: bool = True) -> PackedDepthwise:
-    """Streams of the 3x3 depthwise bodies: 36 bytes a channel, in the order in which the lines stand.
-
-    Three rows of int16 (w0, w1), (w1, w2); M; C; bias. Weights and bias are scaled so that one shift serves all.
-    """
+    """Streams of the 3x3 depthwise bodies: 20 bytes a channel, in the order in which the lines stand."""
     assert refuses_depthwise(rows) is None, "the caller asks refuses_depthwise first"
     p = depthwise_parameters(rows, solver=solver)
     index = np.array([c if c != NOTHING else len(rows.bias) for c in order], np.int64)
-    used = ~p.silent
-    scaled = (np.where(used[:, np.newaxis], rows.weights, 0) << p.scale[:, np.newaxis]).reshape(-1, 3, 3)
-    halves = np.ascontiguousarray(with_zero(scaled[:, :, [0, 1, 1, 2]].reshape(-1, 12))[index], "<i2")
-    bias = (np.where(used, rows.bias, 0) << p.scale) + p.bias_step
-    parameters = [words(with_zero(values)[index]) for values in (p.multiplier, p.addend, bias)]
-    stream = np.concatenate([halves.view("<u4"), np.stack(parameters, axis=1)], axis=1)
+    weights, bias = silenced(rows.weights, rows.bias, p.silent)
+    start = (bias << DEPTHWISE_SCALE) + p.common.step
+    taken = [with_zero(values)[index] for values in (start, p.common.multiplier, weights)]
     positions = [k for k, c in enumerate(order) if c != NOTHING and p.general[c]]
     return PackedDepthwise(
         tuple(int(c) for c in order),
-        Stream(stream.astype("<u4").tobytes(), len(order)),
+        Stream(depthwise_words(*taken).tobytes(), len(order)),
         general_records(rows, rows.bias, order, positions, None),
-        Statistics(int(used.sum()), 0, 0, int((p.constant >= 0).sum()), int(p.general.sum())),
+        Statistics(int((~p.silent).sum()), 0, int((p.constant >= 0).sum()), int(p.general.sum())),
     )
 
 
@@ -187,7 +191,7 @@ def pack_linear(rows: Layer, pairs: Pairs, *, offset: int = 128) -> PackedLinear
     """Streams of the linear bodies for a tile of ``pairs`` whose values are int8 + ``offset``.
 
     Packed where every second channel of a pair stays under 2**23 over all inputs, else with a weight a byte.
-    Per pair: both biases, weights, END with both shifts, M and C of both.
+    First 2 * zero point + 1; per pair both biases, weights, END with both shifts less 1, M of both.
     """
     assert refuses_linear(rows) is None, "the caller asks refuses_linear first"
     padded = pad_pairs(pairs)
@@ -198,69 +202,85 @@ def pack_linear(rows: Layer, pairs: Pairs, *, offset: int = 128) -> PackedLinear
     unpacked = bool((magnitude[second] >= PACKED_LIMIT).any())
     folded = folded_bias(rows, offset)
     weights, bias = silenced(rows.weights, folded, p.silent)
-    words_of_pairs = np.concatenate(
-        [
-            biases(bias, np.zeros_like(bias), first, second, scale=0 if unpacked else None),
-            weight_words(weights, first, second, padded, unpacked),
-            end_words(p.shift, first, second),
-            parameter_words(p.multiplier, p.addend, first, second),
-        ],
-        axis=1,
-    ).astype("<u4")
+    bias += np.where(p.silent, p.bias, 0)
+    pairs_words = [
+        *(biases(bias, first, second) if not unpacked else columns_of(bias, first, second)),
+        weight_words(weights, first, second, padded, unpacked),
+        end_words(p.shift[first] - 1 | p.shift[second] - 1 << 8),
+        *columns_of(p.multiplier, first, second),
+    ]
     return PackedLinear(
         padded,
         unpacked,
         n,
-        Stream(words_of_pairs[: n // 2].tobytes(), n - n % 2),
-        Stream(words_of_pairs[n // 2 :].tobytes(), 2 * (n % 2)),
+        _linear_stream(rows, [part[: n // 2] for part in pairs_words], n - n % 2),
+        _linear_stream(rows, [part[n // 2 :] for part in pairs_words], 2 * (n % 2)),
         general_records(rows, folded, range(n), [int(c) for c in np.flatnonzero(p.general)], padded),
         _linear_statistics(p),
     )
 
 
+def _linear_stream(rows: Layer, pairs_words: list[WordArray], channels: int) -> Stream:
+    if not channels:
+        return Stream(b"", 0)
+    centre = np.array([2 * rows.output_zero_point + 1], "<i4")
+    return Stream(centre.tobytes() + stream(pairs_words, channels).data, channels)
+
+
 def _linear_statistics(p: LinearParameters) -> Statistics:
     general = int(p.general.sum())
-    return Statistics(int((~p.silent).sum()), 0, 0, int(p.silent.sum()) - general, general)
+    return Statistics(int((~p.silent).sum()), 0, int(p.silent.sum()) - general, general)
 
 
-def _slots(p: ReluParameters) -> tuple[Int64Array, Int64Array]:
+def _slots(p: ReluParameters, second: BoolArray) -> tuple[Int64Array, Int64Array]:
     """Channels of the common-shift stream and of that with shifts of their own, each an even number, NOTHING to fill.
 
-    A channel that needs a bias_step goes to an odd slot (second of a pair); where there are too few, or one channel is
-    left without a partner, channels take shifts of their own, which is always exact.
+    Channels ``second`` go where the bias has a word of its own; where there are too many, or one channel is left
+    without a partner, channels take shifts of their own, which is always exact.
     """
-    plain, stepped = [int(c) for c in np.flatnonzero(p.plain)], [int(c) for c in np.flatnonzero(p.stepped)]
-    own = [int(c) for c in np.flatnonzero(~p.plain & ~p.stepped)]
-    while len(stepped) > len(plain):
-        own.append(stepped.pop())
-    if (len(plain) + len(stepped)) % 2 and len(own) % 2:
+    common = p.common.solved | p.silent
+    plain, odd = [int(c) for c in np.flatnonzero(common & ~second)], [int(c) for c in np.flatnonzero(common & second)]
+    own = [int(c) for c in np.flatnonzero(~common)]
+    while len(odd) > len(plain):
+        own.append(odd.pop())
+    if (len(plain) + len(odd)) % 2 and len(own) % 2:
         own.append(plain.pop())
-    elif (len(plain) + len(stepped)) % 2:
+    elif (len(plain) + len(odd)) % 2:
         plain.append(NOTHING)
     own.sort()
     if len(own) % 2:
         own.append(NOTHING)
-    half = (len(plain) + len(stepped)) // 2
-    common = np.stack([plain[:half], stepped + plain[half:]], axis=1).reshape(-1)
-    return common.astype(np.int64), np.array(own, np.int64)
+    half = (len(plain) + len(odd)) // 2
+    paired = np.stack([plain[:half], odd + plain[half:]], axis=1).reshape(-1)
+    return paired.astype(np.int64), np.array(own, np.int64)
 
 
-def _relu_stream(
-    rows: Layer, p: ReluParameters, bias: Int64Array, channels: Int64Array, pairs: Pairs, *, unpacked: bool, own: bool
+def _common_stream(
+    weights: Int64Array, p: ReluParameters, start: Int64Array, channels: Int64Array, pairs: Pairs, *, unpacked: bool
 ) -> Stream:
-    """Per pair: both biases, weights, END (with both shifts where they are ``own``), M and C of both."""
+    """Per pair: both biases (packed: the second's), weights, END (packed: with the first's), M of both."""
     first, second = channels[::2], channels[1::2]
-    weights, kept = silenced(rows.weights, bias, p.silent)
-    nothing = np.zeros_like(bias)
-    shift, step, multiplier, addend = (
-        (p.own_shift, nothing, p.own_multiplier, p.own_addend)
-        if own
-        else (nothing, p.bias_step, p.multiplier, p.addend)
-    )
-    stream = [
-        biases(kept, step, first, second, scale=UNPACKED_SCALE if unpacked else None),
+    y = with_zero(start)
+    parts = [
+        *columns_of(start, first, second)[0 if unpacked else 1 :],
         weight_words(weights, first, second, pairs, unpacked),
-        end_words(with_zero(shift), first, second),
-        parameter_words(with_zero(multiplier), with_zero(addend), first, second),
+        end_words(np.zeros_like(first) if unpacked else y[first] >> END_BIAS_SHIFT),
+        *columns_of(p.common.multiplier, first, second),
     ]
-    return Stream(np.concatenate(stream, axis=1).astype("<u4").tobytes(), len(channels))
+    return stream(parts, len(channels))
+
+
+def _own_stream(
+    weights: Int64Array, p: ReluParameters, bias: Int64Array, channels: Int64Array, pairs: Pairs, *, unpacked: bool
+) -> Stream:
+    """Per pair: both biases, weights, END with both shifts, M and C of both."""
+    first, second = channels[::2], channels[1::2]
+    shift = with_zero(p.own_shift)
+    parameters = [columns_of(values, first, second) for values in (p.own_multiplier, p.own_addend)]
+    parts = [
+        *(columns_of(bias << UNPACKED_SCALE, first, second) if unpacked else biases(bias, first, second)),
+        weight_words(weights, first, second, pairs, unpacked),
+        end_words(shift[first] | shift[second] << 8),
+        *(part[half] for half in range(2) for part in parameters),
+    ]
+    return stream(parts, len(channels))

@@ -1,8 +1,8 @@
 """Parameters: for each channel of a layer, how the ``dsp`` bodies requantize it, or why only the general body can.
 
 A channel is *constant* (its output cannot change), *general* (left to the general body, which knows any zero point,
-clamp, shift and bound) or runs in a fast body. Constant and general channels are *silent* there: zero weights, zero
-bias, multiplier 0, and an addend that makes the constant, or 0.
+clamp, shift and bound) or runs in a fast body. Constant and general channels are *silent* there: zero weights, and a
+bias that makes the constant, or 0.
 """
 
 from __future__ import annotations
@@ -13,27 +13,33 @@ import numpy as np
 
 from mbv2gen.dsp.ranges import Int64Array, Layer, Reach
 from mbv2gen.dsp.requantization import BoolArray, solve
-from mbv2gen.dsp.shifts import DEPTHWISE_SHIFT, PACKED_SHIFT, UNPACKED_SHIFT
+from mbv2gen.dsp.shifts import DEPTHWISE_SHIFT, END_BIAS_SHIFT, PACKED_SHIFT, UNPACKED_SHIFT
 
 PACKED_SCALE = 8  # y = acc << 8: what the difference of a packed pair gives
 UNPACKED_SCALE = 7  # y = acc << 7: put in by the tile of the body that does not pack
-DEPTHWISE_SCALE = 8  # at most, for weights of the full range in int16
+DEPTHWISE_SCALE = 8  # y = acc << 8: the body takes the weights so
 LEAST_WEIGHT = -127  # -128 would make an END word of a weight word
+CONSTANT_MULTIPLIER = 1 << 30  # of a channel whose output is its bias's
+
+
+@dataclass(frozen=True, eq=False)
+class CommonParameters:
+    """[n] each, of a body with the common shift: q = usat8((y * multiplier >> 32) >> common), where
+    y = (acc << scale) + step, of a silent channel y = step."""
+
+    solved: BoolArray
+    multiplier: Int64Array
+    step: Int64Array
 
 
 @dataclass(frozen=True, eq=False)
 class ReluParameters:
-    """[n] each. In the common-shift body v = (y * multiplier >> 32) + addend, q = usat8(v >> common); in the body with
-    shifts of its own v = (y * own_multiplier >> 32) + own_addend, q = usat8(v >> own_shift). y = acc << scale, plus
-    ``bias_step`` in the common-shift body, which only its slots with a bias of full resolution take."""
+    """[n] each; ``common`` solves all active channels but those of ``own``. In the body with shifts of its own
+    v = (y * own_multiplier >> 32) + own_addend, q = usat8(v >> own_shift), y = acc << scale."""
 
     constant: Int64Array  # the uint8 output of a constant channel, else -1
     general: BoolArray
-    plain: BoolArray  # solved with bias_step 0, or silent: goes to any slot
-    stepped: BoolArray  # solved, but with a bias_step
-    multiplier: Int64Array
-    addend: Int64Array
-    bias_step: Int64Array
+    common: CommonParameters
     own_multiplier: Int64Array
     own_addend: Int64Array
     own_shift: Int64Array
@@ -45,14 +51,11 @@ class ReluParameters:
 
 @dataclass(frozen=True, eq=False)
 class DepthwiseParameters:
-    """[n] each. y = sum of (weight << scale) * x + (bias << scale) + bias_step, then as in the common-shift body."""
+    """[n] each."""
 
     constant: Int64Array
     general: BoolArray
-    scale: Int64Array
-    multiplier: Int64Array
-    addend: Int64Array
-    bias_step: Int64Array
+    common: CommonParameters
 
     @property
     def silent(self) -> BoolArray:
@@ -61,12 +64,13 @@ class DepthwiseParameters:
 
 @dataclass(frozen=True, eq=False)
 class LinearParameters:
-    """[n] each. v = round(2 * acc * multiplier / 2**32) + addend - (acc < 0), q = ssat8(v >> shift)."""
+    """[n] each. v = round(2 * acc * multiplier / 2**32) + ((2 * zero point + 1) << (shift - 1)) - (acc < 0),
+    q = ssat8(v >> shift); of a silent channel acc = bias."""
 
     constant: Int64Array  # the int8 output of a constant channel, else NO_CONSTANT
     general: BoolArray
     multiplier: Int64Array
-    addend: Int64Array
+    bias: Int64Array  # of silent channels
     shift: Int64Array
 
     @property
@@ -80,8 +84,7 @@ NO_CONSTANT = 1 << 10
 def relu_parameters(rows: Layer, *, unpacked: bool, solver: bool) -> ReluParameters:
     """Parameters of the ReLU bodies, packed or ``unpacked``.
 
-    Without ``solver`` every channel that is neither constant nor general takes a shift of its own. In a packed pair
-    only one of the two slots takes a bias_step, so there a channel is ``stepped`` only where it must be.
+    Without ``solver`` every channel that is neither constant nor general takes a shift of its own.
     """
     scale, common_shift = (UNPACKED_SCALE, UNPACKED_SHIFT) if unpacked else (PACKED_SCALE, PACKED_SHIFT)
     acc = rows.accumulators
@@ -91,81 +94,45 @@ def relu_parameters(rows: Layer, *, unpacked: bool, solver: bool) -> ReluParamet
     fast &= rows.weights.min(axis=1) >= LEAST_WEIGHT
     general = ~fast & (constant < 0)
     active = fast & (constant < 0)
-    scales = np.full(len(constant), scale, np.int64)
-    multiplier = np.where(active & solver, rows.multiplier, 0)
-    first = solve(multiplier, -rows.shift, scales, acc, bias_steps=False, common_shift=common_shift)
-    second = solve(
-        np.where(first.solved, 0, multiplier), -rows.shift, scales, acc, bias_steps=True, common_shift=common_shift
-    )
-    value = np.maximum(constant, 0)
     return ReluParameters(
         constant,
         general,
-        first.solved | ~active | (second.solved & unpacked),
-        second.solved & (not unpacked),
-        first.multiplier + second.multiplier,
-        np.where(active, first.addend + second.addend, value << common_shift),
-        second.bias_step,
+        _common_parameters(
+            rows, acc, active & solver, constant, scale, common_shift, unit=1 if unpacked else 1 << END_BIAS_SHIFT
+        ),
         np.where(active, rows.multiplier, 0),
-        np.where(active, own_addend, value << 1),
+        np.where(active, own_addend, np.maximum(constant, 0) << 1),
         np.where(active, own_shift, 1),
     )
 
 
 def depthwise_parameters(rows: Layer, *, solver: bool) -> DepthwiseParameters:
-    """Parameters of the depthwise bodies.
-
-    Right shifts of 1..8 are exact as they stand, with scale = DEPTHWISE_SHIFT + 1 - right; for larger ones the
-    ``solver`` searches at the greatest scale, then at the one that drops no bits.
-    """
-    acc, right = rows.accumulators, -rows.shift
-    constant = _constant_uint8(rows)
-    usable = (constant < 0) & _fits_uint8(rows)
-    found = _exact_depthwise(rows, acc, usable)
-    whole = (DEPTHWISE_SHIFT + 1 - right).clip(0, DEPTHWISE_SCALE)
-    most = np.full(len(right), DEPTHWISE_SCALE, np.int64)
-    for scale, bias_steps in ((most, False), (most, True), (whole, True)) if solver else ():
-        possible = usable & _holds_int16(rows, scale) & (right >= DEPTHWISE_SHIFT) & ~found.solved
-        multiplier = np.where(possible, rows.multiplier, 0)
-        more = solve(multiplier, right, scale, acc, bias_steps=bias_steps, common_shift=DEPTHWISE_SHIFT)
-        found = _Found(
-            found.solved | more.solved,
-            np.where(more.solved, scale, found.scale),
-            found.multiplier + more.multiplier,
-            found.addend + more.addend,
-            found.bias_step + more.bias_step,
-        )
-    addend = np.where(found.solved, found.addend, np.maximum(constant, 0) << DEPTHWISE_SHIFT)
-    general = ~found.solved & (constant < 0)
-    return DepthwiseParameters(constant, general, found.scale, found.multiplier, addend, found.bias_step)
+    """Parameters of the depthwise bodies; without ``solver`` all channels that can change are general."""
+    acc, constant = rows.accumulators, _constant_uint8(rows)
+    usable = (constant < 0) & _fits_uint8(rows) & solver
+    common = _common_parameters(rows, acc, usable, constant, DEPTHWISE_SCALE, DEPTHWISE_SHIFT)
+    return DepthwiseParameters(constant, ~common.solved & (constant < 0), common)
 
 
-@dataclass(frozen=True, eq=False)
-class _Found:
-    solved: BoolArray
-    scale: Int64Array
-    multiplier: Int64Array
-    addend: Int64Array
-    bias_step: Int64Array
+def depthwise_possible(rows: Layer) -> BoolArray:
+    """[n]: whether the depthwise bodies may hold a channel, before it is solved."""
+    within = (rows.shift <= DEPTHWISE_SCALE - 1 - DEPTHWISE_SHIFT) & _fits_uint8(rows)
+    return np.asarray(within | (_constant_uint8(rows) >= 0))
 
 
-def _exact_depthwise(rows: Layer, acc: Reach, usable: BoolArray) -> _Found:
-    """Channels of a right shift r of 1..8: with y = acc << (10 - r), ((y * M >> 32) + 2**8 + 2**(8 - r)) >> 9 is
-    TFLite's (acc * M + 2**30 + 2**(r + 30)) >> (31 + r) for every acc."""
-    right = -rows.shift
-    scale = DEPTHWISE_SHIFT + 1 - right.clip(1, DEPTHWISE_SHIFT - 1)
-    solved = usable & (right >= 1) & (right < DEPTHWISE_SHIFT) & (rows.multiplier > 0)
-    solved &= _holds_int16(rows, scale) & (acc.magnitude << scale < 1 << 31)
-    addend = (1 << DEPTHWISE_SHIFT - 1) + (np.int64(1) << scale - 2)
-    nothing = np.zeros_like(right)
-    return _Found(
-        solved, np.where(solved, scale, 0), np.where(solved, rows.multiplier, 0), np.where(solved, addend, 0), nothing
+def _common_parameters(
+    rows: Layer, acc: Reach, active: BoolArray, constant: Int64Array, scale: int, common_shift: int, unit: int = 1
+) -> CommonParameters:
+    """Of ``active`` channels by the solver, steps of ``unit`` where it can; constant ones have their output as step,
+    others 0."""
+    multiplier = np.where(active, rows.multiplier, 0)
+    found = solve(multiplier, -rows.shift, scale, acc, common_shift=common_shift, unit=unit)
+    step = np.maximum(constant, 0) << (common_shift + 2)  # * CONSTANT_MULTIPLIER >> 32 >> common_shift
+    return CommonParameters(
+        found.solved,
+        np.where(found.solved, found.multiplier, np.where(constant > 0, CONSTANT_MULTIPLIER, 0)),
+        np.where(found.solved, found.bias_step, step),
     )
-
-
-def _holds_int16(rows: Layer, scale: Int64Array) -> BoolArray:
-    """[n]: the scaled weights are int16."""
-    return np.asarray(np.abs(rows.weights).max(axis=1) << scale < 1 << 15)
 
 
 def linear_parameters(rows: Layer) -> LinearParameters:
@@ -191,8 +158,8 @@ def linear_parameters(rows: Layer) -> LinearParameters:
     return LinearParameters(
         constant,
         general,
-        np.where(silent, 0, rows.multiplier),
-        np.where(silent, value * 2, addend),
+        np.where(general, 0, np.where(silent, CONSTANT_MULTIPLIER, rows.multiplier)),
+        np.where(general, 0, 4 * (value - rows.output_zero_point)),  # * 2 * CONSTANT_MULTIPLIER >> 32 >> 1
         np.where(silent, 1, usable),
     )
 

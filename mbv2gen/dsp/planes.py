@@ -6,7 +6,8 @@ the first one and a half. The side padding is left out of the sums instead of st
 Outputs go to the tile in linear order too, in groups of four.
 
 Stream and arithmetic are those of dsp_depthwise. Signature: ``void name(planes, stream, tile, group, stream_end)``,
-``group`` bytes between groups of pixels in the tile.
+``group`` bytes between groups of pixels in the tile. Stack: 0 end of the stream, 4 tile, 8 group, 12 bias, 16 M,
+20 weights.
 """
 
 from __future__ import annotations
@@ -14,15 +15,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mbv2gen.dsp.assembly import Code, function
-from mbv2gen.dsp.depthwise import CHANNEL_BYTES, next_channel, requantized
+from mbv2gen.dsp.depthwise import channel_parameters, next_channel, requantized
 
 PLANE6_BYTES = 44
 """From one 6x6 plane to the next."""
 
+_BIAS, _MULTIPLIER, _WEIGHTS = 12, 16, 20  # on the stack
+
+
+def _weights(w01: str, w12: str, row: int) -> str:
+    return f"ldrd {w01}, {w12}, [sp, #{_WEIGHTS + 8 * row}]"
+
+
+def _entry(tile: Code) -> Code:
+    """``tile``: its first place to its register."""
+    return ["ldr r12, [sp]", "push {r4-r11, lr}", "sub sp, #48", *tile, "str r12, [sp]", "strd r2, r3, [sp, #4]", "1:"]
+
+
+def _next_plane(tile: str, plane: Code) -> Code:
+    """The tile's and the plane's place of the next channel, until the stream's end."""
+    code = [f"ldrd r12, {tile}, [sp]", *plane, *next_channel(tile)]
+    return [*code, f"str {tile}, [sp, #4]", "cmp r1, r12", "bne 1b", "add sp, #48", "pop {r4-r11, pc}"]
+
 
 def _six_pixels(offset: int, odd: bool, row: int, weights: tuple[str, str]) -> Code:
     """One row -> r9, r10, r11 = pixels (0,1), (2,3), (4,5), and its weights. Odd rows start in the middle of a word."""
-    code = [f"ldrd r9, r11, [r0, #{offset}]", f"ldrd {weights[0]}, {weights[1]}, [r1, #{8 * row}]"]
+    code = [f"ldrd r9, r11, [r0, #{offset}]", _weights(*weights, row)]
     if odd:
         return [*code, "uxtb16 r9, r9, ror #8", "uxtb16 r10, r11", "uxtb16 r11, r11, ror #8"]
     return [*code, "uxtb16 r10, r9, ror #8", "uxtb16 r9, r9", "uxtb16 r11, r11"]
@@ -51,19 +69,18 @@ def _six_outputs(y: list[str], w01: str, w12: str, start: list[str]) -> Code:
 def depthwise_plane6(name: str) -> str:
     """Two output rows (2q, 2q+1: r0 = plane + 12 q) of every channel: 12 pixels, three groups of the tile.
 
-    r3-r8 accumulators, r9-r11 pixels, r12 lr weights, r2 tile. Stack: 0 end of stream, 4 tile, 8 group.
+    r3-r8 accumulators, r9-r11 pixels, r12 lr weights, r2 tile.
     """
     y = ["r3", "r4", "r5", "r6", "r7", "r8"]
-    code = ["ldr r12, [sp]", "push {r4-r11, lr}", "sub sp, #12", "str r12, [sp]", "strd r2, r3, [sp, #4]", "1:"]
+    code = [*_entry([]), *channel_parameters("r1", _BIAS, with_bias=True)]
     for odd in (0, 1):
-        code.append("ldr r8, [r1, #32]")
+        code.append(f"ldr r8, [sp, #{_BIAS}]")
         for row in range(3):
             k = odd + row - 1
             code += _six_pixels(_OFFSETS[k], k % 2 == 1, row, ("r12", "lr"))
             code += _six_outputs(y, "r12", "lr", ["r8"] * 6 if row == 0 else y)
-        code += ["ldrd r9, r10, [r1, #24]", *requantized(y, "r9", "r10"), *_stored(y, 6 * odd, "r2", "r11")]
-    code += ["ldrd r12, r2, [sp]", f"add r0, r0, #{PLANE6_BYTES}", f"add r1, r1, #{CHANNEL_BYTES}", *next_channel("r2")]
-    code += ["str r2, [sp, #4]", "cmp r1, r12", "bne 1b", "add sp, #12", "pop {r4-r11, pc}"]
+        code += [f"ldr r9, [sp, #{_MULTIPLIER}]", *requantized(y, "r9"), *_stored(y, 6 * odd, "r2", "r11")]
+    code += _next_plane("r2", [f"add r0, r0, #{PLANE6_BYTES}"])
     return function(name, "Depthwise 3x3 on 6x6 planes, stride 1: two output rows of every channel.", code)
 
 
@@ -85,17 +102,15 @@ def depthwise_plane6_stride2(name: str, same: bool) -> str:
     Output row q reads rows 2q-1..2q+1 (padding left and above) or 2q..2q+2 (``same``: right and below).
     """
     y = ("r3", "r4", "r5")
-    code = ["ldr r12, [sp]", "push {r4-r11, lr}", "sub sp, #12", "str r12, [sp]", "strd r2, r3, [sp, #4]", "1:"]
+    code = [*_entry([]), *channel_parameters("r1", _BIAS, with_bias=True)]
     for out_row in range(3):
-        code.append("ldr r5, [r1, #32]")
+        code.append(f"ldr r5, [sp, #{_BIAS}]")
         for row in range(3):
             k = row if same else row - 1
             code += _six_pixels(12 * out_row + _OFFSETS[k], k % 2 == 1, row, ("r12", "lr"))
             code += _three_outputs(same, ("r5",) * 3 if row == 0 else y)
-        code += ["ldrd r9, r10, [r1, #24]", *requantized(y, "r9", "r10")]
-        code += _stored(y, 3 * out_row, "r2", "r11")
-    code += ["ldrd r12, r2, [sp]", f"add r0, r0, #{PLANE6_BYTES}", f"add r1, r1, #{CHANNEL_BYTES}", *next_channel("r2")]
-    code += ["str r2, [sp, #4]", "cmp r1, r12", "bne 1b", "add sp, #12", "pop {r4-r11, pc}"]
+        code += [f"ldr r9, [sp, #{_MULTIPLIER}]", *requantized(y, "r9"), *_stored(y, 3 * out_row, "r2", "r11")]
+    code += _next_plane("r2", [f"add r0, r0, #{PLANE6_BYTES}"])
     side = "right and below" if same else "left and above"
     return function(name, f"Depthwise 3x3 on 6x6 planes, stride 2, padding {side}: 3x3 outputs of every channel.", code)
 
@@ -147,20 +162,18 @@ def _plane3_row(out: Sequence[str], start: Sequence[str], row: int) -> Code:
 def depthwise_plane3(name: str) -> str:
     """3x3 planes, stride 1: all nine outputs of every channel, groups of four, four and one.
 
-    r2-r6 the plane, r8-r10 accumulators, r11 r12 weights, lr tile. Stack: 0 end of stream, 4 tile, 8 group.
+    r2-r6 the plane, r8-r10 accumulators, r11 r12 weights, lr tile.
     """
     y = ("r8", "r9", "r10")
-    code = ["ldr r12, [sp]", "push {r4-r11, lr}", "sub sp, #12", "mov lr, r2", "str r12, [sp]", "strd r2, r3, [sp, #4]"]
-    code += ["1:", "ldm r0!, {r2, r4, r6}", "uxtb16 r3, r2, ror #8", "uxtb16 r2, r2", "uxtb16 r5, r4, ror #8"]
+    code = [*_entry(["mov lr, r2"]), *channel_parameters("r1", _BIAS, with_bias=True, mask="r2")]
+    code += ["ldm r0!, {r2, r4, r6}", "uxtb16 r3, r2, ror #8", "uxtb16 r2, r2", "uxtb16 r5, r4, ror #8"]
     code += ["uxtb16 r4, r4", "uxtb r6, r6"]
     for out_row in range(3):
-        code.append("ldr r10, [r1, #32]")
+        code.append(f"ldr r10, [sp, #{_BIAS}]")
         rows = [row for row in range(3) if 0 <= out_row + row - 1 < 3]
         for row in rows:
-            code.append(f"ldrd r11, r12, [r1, #{8 * row}]")
+            code.append(_weights("r11", "r12", row))
             code += _plane3_row(y, ("r10",) * 3 if row == rows[0] else y, out_row + row - 1)
-        code += ["ldrd r11, r12, [r1, #24]", *requantized(y, "r11", "r12")]
-        code += _stored(y, 3 * out_row, "lr", "r11")
-    code += ["ldrd r12, lr, [sp]", f"add r1, r1, #{CHANNEL_BYTES}", *next_channel("lr")]
-    code += ["str lr, [sp, #4]", "cmp r1, r12", "bne 1b", "add sp, #12", "pop {r4-r11, pc}"]
+        code += [f"ldr r11, [sp, #{_MULTIPLIER}]", *requantized(y, "r11"), *_stored(y, 3 * out_row, "lr", "r11")]
+    code += _next_plane("lr", [])
     return function(name, "Depthwise 3x3 on 3x3 planes, stride 1: nine outputs of every channel.", code)

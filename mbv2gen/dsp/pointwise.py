@@ -8,10 +8,12 @@ Unpacked weights: a word of bytes w0[k], w1[k], w0[k+1], w1[k+1]; SXTB16 gives w
 
 The end of a weight list is a word of its own, 0x80 in the top byte and bit 23 clear: no weight word is below 0x8081
 (packed) or 0x8100 (unpacked) in its top half, as weights are at least -127. The loop needs no counter: the word after
-the last weights is loaded as the next weights anyway. Its low bytes carry shifts.
+the last weights is loaded as the next weights anyway. Its low 23 bits carry shifts, or a bias: where a packed ReLU body
+has the common shift, y0 = 256 * A + bias takes it with the shift that makes y0 anyway. So biases have a resolution
+of 1/128 (the first channel's) and 1/256, and no channel needs an addend.
 
 Registers: r0 stream, r1 tile, r2-r5 and r6-r9 accumulators of the first and second channel (one a pixel), r10 r11
-weights, r12 lr pixels. Stack: 0 tile, 4 end of output, 8 output, 12 step.
+weights, r12 lr pixels. Stack: 0 tile, 4 end of output, 8 output, 12 step, 16 (linear) 2 * zero point + 1.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from mbv2gen.dsp.assembly import Code, common_requantization, function, groups_loads
-from mbv2gen.dsp.shifts import PACKED_SHIFT, UNPACKED_SHIFT
+from mbv2gen.dsp.shifts import END_BIAS_SHIFT, PACKED_SHIFT, UNPACKED_SHIFT
 
 _FIRST = ("r2", "r3", "r4", "r5")
 _SECOND = ("r6", "r7", "r8", "r9")
@@ -49,15 +51,22 @@ class Pointwise:
     def second(self) -> tuple[str, ...]:
         return _SECOND[: self.pixels]
 
+    @property
+    def bias_in_end(self) -> bool:
+        """Whether the first channel's bias stands in the END word."""
+        return self.packed and not self.own_shifts and self.output != "nhwc"
+
 
 def pointwise(name: str, core: str, body: Pointwise) -> str:
     """The function ``void name(stream, tile, out, step, end)``."""
+    frame = 24 if body.output == "nhwc" else 16
     code = [
         "ldr r12, [sp]",
         "push {r4-r11, lr}",
-        "sub sp, #16",
+        f"sub sp, #{frame}",
         "strd r1, r12, [sp]",
         "strd r2, r3, [sp, #8]",
+        *(["ldr r4, [r0], #4", "str r4, [sp, #16]"] if body.output == "nhwc" else []),
         "1:",
         *_accumulation(core, body),
         *(_linear_epilogue(body) if body.output == "nhwc" else _relu_epilogue(body)),
@@ -65,7 +74,7 @@ def pointwise(name: str, core: str, body: Pointwise) -> str:
         "str r10, [sp, #8]",
         "cmp r10, r12",
         "bne 1b",
-        "add sp, #16",
+        f"add sp, #{frame}",
         "pop {r4-r11, pc}",
     ]
     kind = {"lines": "ReLU to lines", "sums": "ReLU to pool sums", "nhwc": "linear to NHWC"}[body.output]
@@ -75,8 +84,11 @@ def pointwise(name: str, core: str, body: Pointwise) -> str:
 
 def _accumulation(core: str, body: Pointwise) -> Code:
     """All input channels of a channel pair. The first turn starts the accumulators from the bias, which waits in the
-    last accumulator of each channel because that one is written last."""
-    code = [f"ldrd {body.first[-1]}, {body.second[-1]}, [r0], #8", "ldr r10, [r0], #4"]
+    last accumulator of each channel because that one is written last; from 0 where the bias comes at the end."""
+    if body.bias_in_end:
+        code = [f"ldrd {body.second[-1]}, r10, [r0], #8"]
+    else:
+        code = [f"ldrd {body.first[-1]}, {body.second[-1]}, [r0], #8", "ldr r10, [r0], #4"]
     for k in range(body.head):
         code += _pair(core, body, odd=k % 2 == 1, start=k == 0)
     code += ["cmn r10, #0x7f800000", "blt 3f", "2:"]
@@ -98,6 +110,8 @@ def _pair(core: str, body: Pointwise, odd: bool, start: bool) -> Code:
 
     def first(pixel: int, register: str) -> str:
         a = body.first[pixel]
+        if start and body.bias_in_end:
+            return f"smuad {a}, {register}, {low}"
         return f"smlad {a}, {register}, {low}, {body.first[-1] if start else a}"
 
     def second(pixel: int, register: str) -> str:
@@ -153,29 +167,44 @@ def _scheduled(core: str, packed: bool, block: _Block) -> Code:
 
 
 def _relu_epilogue(body: Pointwise) -> Code:
-    """y -> uint8. Packed: y = 256 * acc here; unpacked: the tile is scaled by 128. Parameters: M0, C0, M1, C1.
+    """y -> uint8; y = acc << 8 packed, << 7 unpacked (the tile is scaled by 128), and what its bias adds.
 
-    Common shift: USAT8(SMMLA(y, M', C) >> 11), unpacked >> 9. Own shifts: USAT8(SMMLA(y, M, C) >> s), s = rs + 7,
-    unpacked rs + 6, C = 2^(s-1) + 2^(s-1-rs): the double rounding of TFLite as one floor, exact for every y.
+    Common shift: USAT8(SMMUL(y, M) >> 11), unpacked >> 9. Parameters: M0, M1. Own shifts: USAT8(SMMLA(y, M, C) >> s),
+    s = rs + 7, unpacked rs + 6, C = 2^(s-1) + 2^(s-1-rs): the double rounding of TFLite as one floor, exact for every
+    y. Parameters: M0, C0, M1, C1.
     """
     code: Code = []
     if body.packed:
         code += [f"sub {b}, {b}, {a}" for a, b in zip(body.first, body.second, strict=True)]
+    if body.bias_in_end:
+        code += [
+            "lsl r10, r10, #9",
+            f"asr r10, r10, #{9 - END_BIAS_SHIFT}",
+            *[f"add {a}, r10, {a}, lsl #8" for a in body.first],
+        ]
+    elif body.packed:
         code += [f"lsl {a}, {a}, #8" for a in body.first]
-    if body.own_shifts:
-        code.append("mov r1, r10")
-    code.append("ldm r0!, {r10, r11, r12, lr}")
-    if body.own_shifts:
-        for y in body.first:
-            code += [f"smmla {y}, {y}, r10, r11", f"asr {y}, {y}, r1", f"usat {y}, #8, {y}"]
-        code.append("lsr r1, r1, #8")
-        for y in body.second:
-            code += [f"smmla {y}, {y}, r12, lr", f"asr {y}, {y}, r1", f"usat {y}, #8, {y}"]
-    else:
-        shift = PACKED_SHIFT if body.packed else UNPACKED_SHIFT
-        code += common_requantization(body.first, "r10", "r11", shift)
-        code += common_requantization(body.second, "r12", "lr", shift)
+    code += _own_requantization(body) if body.own_shifts else _common_requantization(body)
     return code + (_store_lines(body) if body.output == "lines" else _store_sums(body))
+
+
+def _common_requantization(body: Pointwise) -> Code:
+    shift = PACKED_SHIFT if body.packed else UNPACKED_SHIFT
+    return [
+        "ldrd r11, r12, [r0], #8",
+        *common_requantization(body.first, "r11", shift),
+        *common_requantization(body.second, "r12", shift),
+    ]
+
+
+def _own_requantization(body: Pointwise) -> Code:
+    code = ["mov r1, r10", "ldm r0!, {r10, r11, r12, lr}"]
+    for y in body.first:
+        code += [f"smmla {y}, {y}, r10, r11", f"asr {y}, {y}, r1", f"usat {y}, #8, {y}"]
+    code.append("lsr r1, r1, #8")
+    for y in body.second:
+        code += [f"smmla {y}, {y}, r12, lr", f"asr {y}, {y}, r1", f"usat {y}, #8, {y}"]
+    return code
 
 
 def _store_lines(body: Pointwise) -> Code:
@@ -201,19 +230,20 @@ def _store_sums(body: Pointwise) -> Code:
 
 def _linear_epilogue(body: Pointwise) -> Code:
     """acc -> int8, exact for any zero point: t = C + (acc < 0 ? -1 : 0), SSAT8(SMMLAR(2 * acc, M, t) >> rs),
-    C = (1 << (rs - 1)) + (zero_point << rs). Parameters: M0, C0, M1, C1; the end word's low bytes are rs0, rs1.
+    C = (2 * zero_point + 1) << (rs - 1). Parameters: M0, M1; the end word's low bytes are rs0 - 1 and rs1 - 1, the last
+    bit of the shift is SSAT's.
 
     Single bytes are stored: as many instructions as packing two of them and storing halfwords, and no alignment needed.
     """
-    code: Code = []
+    code: Code = ["ldr r1, [sp, #16]"]
     if body.packed:
         code += [f"sub {b}, {b}, {a}" for a, b in zip(body.first, body.second, strict=True)]
     for half in (body.first, body.second):
-        code += ["ldrd r11, r12, [r0], #8"] + (["lsr r10, r10, #8"] if half == body.second else [])
+        code += ["ldr r11, [r0], #4", *(["lsr r10, r10, #8"] if half == body.second else []), "lsl r12, r1, r10"]
         double = "asr {0}, {0}, #7" if half == body.second and body.packed else "lsl {0}, {0}, #1"
         for y in half:
             code += [f"add lr, r12, {y}, asr #31", double.format(y), f"smmlar {y}, {y}, r11, lr"]
-            code += [f"asr {y}, {y}, r10", f"ssat {y}, #8, {y}"]
+            code += [f"asr {y}, {y}, r10", f"ssat {y}, #8, {y}, asr #1"]
     code.append("ldrd r10, r11, [sp, #8]")
     if body.pixels == 4:
         code.append("add r12, r11, r11, lsl #1")

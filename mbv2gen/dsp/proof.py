@@ -54,9 +54,10 @@ class ReluBody:
 @dataclass(frozen=True, eq=False)
 class LinearBody:
     """[n] each: v = round(2 * sum * multiplier / 2**32) + addend - (sum < 0), q = v >> shift clamped to least..most;
-    the sum is the accumulator, or 0 where the channel is silent."""
+    sum = scale * acc + start."""
 
-    silent: Bools
+    scale: Ints  # 0 or 1
+    start: Ints
     multiplier: Ints
     addend: Ints
     shift: Ints
@@ -121,25 +122,27 @@ def relu_holds(layer: Canonical, body: ReluBody) -> Bools:
 
 def linear_holds(layer: Canonical, body: LinearBody) -> Bools:
     """[n]: the body's int8 output is TFLite's for every accumulator, and nothing leaves int32."""
-    multiplier, addend, shift = (values[:, np.newaxis] for values in (body.multiplier, body.addend, body.shift))
+    scale, start, multiplier, addend, shift = (
+        values[:, np.newaxis] for values in (body.scale, body.start, body.multiplier, body.addend, body.shift)
+    )
 
     def value(acc: Ints) -> Ints:
-        total = np.where(body.silent[:, np.newaxis], 0, acc)
+        total = scale * acc + start
         return ((2 * total * multiplier + (1 << 31)) >> 32) + addend - (total < 0)
 
     def output(acc: Ints) -> Ints:
         return (value(acc) >> shift).clip(body.least, body.most)
 
     ends = np.stack([layer.low, layer.high], axis=1)
-    fits = (np.abs(2 * ends) < INT32) | body.silent[:, np.newaxis]
-    fits &= np.abs(value(ends)) < INT32
+    fits = (np.abs(2 * (scale * ends + start)) < INT32) & (np.abs(value(ends)) < INT32)
+    fits &= (scale == 0) | ((scale == 1) & (start == 0))
     fits &= (multiplier >= 0) & (multiplier < INT32) & (shift >= 0) & (shift < 32)
     t = np.arange(-127, 128)
     least = (((t << shift) - addend) << 32) - (1 << 31)
     positive, negative = (-((-v) // np.maximum(2 * multiplier, 1)) for v in (least, least + (1 << 32)))
     guess = np.where(positive >= 0, positive, np.minimum(negative, 0))
     return np.asarray(fits.all(axis=1)) & _same(
-        layer, output, np.where(multiplier > 0, guess, _flat(layer, output, t)), t
+        layer, output, np.where((multiplier > 0) & (scale > 0), guess, _flat(layer, output, t)), t
     )
 
 

@@ -4,14 +4,14 @@ TFLite's double rounding, clamped below at its zero point, is one floor for a ri
 
     q = (acc * M + 2**30 + 2**(r + 30)) >> (31 + r)                     floor((floor(a) + n) / m) = floor((a + n) / m)
 
-and the bodies of the ``dsp`` family compute, with y = acc * 2**scale + bias_step, in one SMMLA and one USAT with one
-shift s (of dsp_shifts, an immediate) for every channel:
+and the bodies of the ``dsp`` family compute, with y = acc * 2**scale + bias, in one SMMUL and one USAT with one shift s
+(of dsp_shifts, an immediate) for every channel:
 
-    q' = usat8(((y * M' >> 32) + C) >> s)                                          M' about M >> (scale + r - s - 1)
+    q' = usat8((y * M' >> 32) >> s)                                                M' about M >> (scale + r - s - 1)
 
 Both are monotone in acc, so they are equal for every acc in [low, high] exactly if they pass each t = 1..255 at the
-same acc. For integer C, (y * M' >> 32) + C >= T is the linear y * M' + 2**32 * C >= 2**32 * T: each threshold bounds C
-from below at the least acc that must reach t, and from above at the greatest that must not.
+same acc. q' >= t is the linear y * M' >= t * 2**(32 + s): for a given M' each threshold bounds the bias from below at
+the least acc that must reach t, and from above at the greatest that must not.
 """
 
 from __future__ import annotations
@@ -39,11 +39,10 @@ _NONE = 1 << 45  # a bound that does not bind
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """[n] each: whether there are parameters, and M', C and bias_step where there are (0 elsewhere)."""
+    """[n] each: whether there are parameters, and M' and the bias step where there are (0 elsewhere)."""
 
     solved: BoolArray
     multiplier: Int64Array
-    addend: Int64Array
     bias_step: Int64Array
 
 
@@ -64,82 +63,36 @@ def thresholds(multiplier: Int64Array, right: Int64Array) -> Int64Array:
 
 
 def solve(
-    multiplier: Int64Array,
-    right: Int64Array,
-    scale: Int64Array,
-    accumulators: Reach,
-    *,
-    bias_steps: bool,
-    common_shift: int,
+    multiplier: Int64Array, right: Int64Array, scale: int, accumulators: Reach, *, common_shift: int, unit: int = 1
 ) -> Solution:
-    """Parameters for n channels of y = acc << scale (+ bias_step, where ``bias_steps`` lets it be other than 0).
+    """Parameters for n channels of y = (acc << scale) + bias_step, q = usat8((y * M' >> 32) >> common_shift).
 
     Exact for every accumulator in ``accumulators``; channels without such parameters, or out of the reach of the
     bodies (|y| < 2**31, M' < 2**31, a right shift of at least common_shift + 1 - scale), come back unsolved.
+    Steps are multiples of ``unit`` where one of the multipliers that are tried together allows it.
     """
     dropped = scale + right - (common_shift + 1)
     possible = (multiplier > 0) & (dropped >= 0) & (dropped <= 30) & (right >= 1) & (right <= GREATEST_RIGHT_SHIFT)
     possible &= accumulators.magnitude << scale < 1 << 31
-    result = Solution(np.zeros(len(right), bool), *(np.zeros(len(right), np.int64) for _ in range(3)))
+    result = Solution(np.zeros(len(right), bool), *(np.zeros(len(right), np.int64) for _ in range(2)))
     for steps in _STEPS:
         left = np.flatnonzero(possible & ~result.solved)
         size = max(1, _CHUNK // (255 * (2 * steps - 1)))
         for start in range(0, len(left), size):
             rows = left[start : start + size]
             reach = Reach(accumulators.low[rows], accumulators.high[rows])
-            for field, values in zip(
-                (result.solved, result.multiplier, result.addend, result.bias_step),
-                _try(
-                    multiplier[rows],
-                    right[rows],
-                    scale[rows],
-                    reach,
-                    steps=steps,
-                    bias_steps=bias_steps,
-                    common_shift=common_shift,
-                ),
-                strict=True,
-            ):
+            problem = _problem(multiplier[rows], right[rows], scale, reach, common_shift)
+            tried = _candidates(problem, multiplier[rows], dropped[rows], steps)
+            found = _first(problem, tried, reach, scale, unit)
+            for field, values in zip((result.solved, result.multiplier, result.bias_step), found, strict=True):
                 field[rows] = values
     return result
 
 
-def _try(
-    multiplier: Int64Array,
-    right: Int64Array,
-    scale: Int64Array,
-    reach: Reach,
-    *,
-    steps: int,
-    bias_steps: bool,
-    common_shift: int,
-) -> tuple[BoolArray, Int64Array, Int64Array, Int64Array]:
-    """(solved, M', C, bias_step), [n] each, among 2 * steps - 1 multipliers a channel, the nearest to M >> j first."""
-    problem = _problem(multiplier, right, scale, reach, common_shift)
-    tried = _candidates(problem, multiplier, scale + right - (common_shift + 1), steps)
-    valid = (tried > 0) & (tried < 1 << 31)
-    half = np.full(len(scale), 1 << (common_shift - 1), np.int64)
-    if not bias_steps:
-        low, high = _addend_bounds(problem, tried)
-        found, m, least, most = _first((low <= high) & valid, tried, low, high)
-        bits = common_shift - 1 - right  # TFLite's first rounding in units of C is 2**bits
-        nominal = half + np.where(bits >= 0, np.int64(1) << bits.clip(0), 0)
-        return _chosen(found, m, nominal.clip(least, most), np.zeros_like(m))
-    answer = _chosen(np.zeros(len(scale), bool), half, half, half)
-    for addend in (half, half + 1):
-        low, high = _step_bounds(problem, tried, int(addend[0]))
-        found, m, least, most = _first((low <= high) & valid, tried, low, high)
-        step = np.clip(0, least, most)
-        fits = np.maximum(np.abs((reach.low << scale) + step), np.abs((reach.high << scale) + step)) < 1 << 31
-        fresh = found & fits & ~answer[0]
-        new = _chosen(fresh, m, addend, step)
-        answer = (answer[0] | fresh, *(old + more for old, more in zip(answer[1:], new[1:], strict=True)))
-    return answer
-
-
 @dataclass(frozen=True, eq=False)
 class _Problem:
-    """[n][255] each: y that must reach t where ``must``, y that must not where ``must_not``; wanted: [255], of v."""
+    """[n][255] each: acc << scale that must reach t where ``must``, and that must not where ``must_not``; ``wanted``
+    [255], of y * M'."""
 
     reached: Int64Array
     must: BoolArray
@@ -148,23 +101,23 @@ class _Problem:
     wanted: Int64Array
 
 
-def _problem(multiplier: Int64Array, right: Int64Array, scale: Int64Array, reach: Reach, common_shift: int) -> _Problem:
+def _problem(multiplier: Int64Array, right: Int64Array, scale: int, reach: Reach, common_shift: int) -> _Problem:
     """A threshold beyond the range must stay unreached at its end; one below it must be passed at its start."""
     cross = thresholds(multiplier, right)
-    low, high, shift = reach.low[:, np.newaxis], reach.high[:, np.newaxis], scale[:, np.newaxis]
+    low, high = reach.low[:, np.newaxis], reach.high[:, np.newaxis]
     return _Problem(
-        cross.clip(low, high) << shift,
+        cross.clip(low, high) << scale,
         cross <= high,
-        (cross - 1).clip(low, high) << shift,
+        (cross - 1).clip(low, high) << scale,
         cross - 1 >= low,
-        np.arange(1, 256) << common_shift,
+        np.arange(1, 256) << (32 + common_shift),
     )
 
 
 def _candidates(problem: _Problem, multiplier: Int64Array, dropped: Int64Array, steps: int) -> Int64Array:
     """[n][m]: M >> dropped, rounded, and its neighbours, the nearest first.
 
-    A step moves the largest product by a sixteenth of v's unit at most.
+    A step moves the last threshold by an eighth of y's unit at most.
     """
     base = (multiplier + ((np.int64(1) << dropped) >> 1)) >> dropped
     top = np.where(problem.must, problem.reached, 1).max(axis=1).clip(min=1)
@@ -174,40 +127,24 @@ def _candidates(problem: _Problem, multiplier: Int64Array, dropped: Int64Array, 
     return tried
 
 
-def _addend_bounds(problem: _Problem, tried: Int64Array) -> tuple[Int64Array, Int64Array]:
-    """[n][m]: the least and the greatest C that each multiplier allows."""
-    m = tried[:, :, np.newaxis]
-    least = problem.wanted - (problem.reached[:, np.newaxis] * m >> 32)
-    most = problem.wanted - 1 - (problem.missed[:, np.newaxis] * m >> 32)
-    return (
-        np.where(problem.must[:, np.newaxis], least, -_NONE).max(axis=2),
-        np.where(problem.must_not[:, np.newaxis], most, _NONE).min(axis=2),
-    )
-
-
-def _step_bounds(problem: _Problem, tried: Int64Array, addend: int) -> tuple[Int64Array, Int64Array]:
-    """[n][m]: the least and the greatest bias_step that each multiplier allows with this C."""
-    cross = -((-((problem.wanted - addend) << 32)) // tried.clip(1)[:, :, np.newaxis])  # least y that reaches t
-    least, most = cross - problem.reached[:, np.newaxis], cross - 1 - problem.missed[:, np.newaxis]
-    return (
-        np.where(problem.must[:, np.newaxis], least, -_NONE).max(axis=2),
-        np.where(problem.must_not[:, np.newaxis], most, _NONE).min(axis=2),
-    )
-
-
 def _first(
-    good: BoolArray, tried: Int64Array, low: Int64Array, high: Int64Array
-) -> tuple[BoolArray, Int64Array, Int64Array, Int64Array]:
-    """[n] each: whether a candidate is good, and the first such with its bounds."""
-    index = good.argmax(axis=1)[:, np.newaxis]
-    m, least, most = (np.take_along_axis(values, index, axis=1)[:, 0] for values in (tried, low, high))
-    return np.asarray(good.any(axis=1)), m, least, most
-
-
-def _chosen(
-    found: BoolArray, multiplier: Int64Array, addend: Int64Array, bias_step: Int64Array
-) -> tuple[BoolArray, Int64Array, Int64Array, Int64Array]:
-    return found, np.where(found, multiplier, 0), np.where(found, addend, 0), np.where(found, bias_step, 0)
+    problem: _Problem, tried: Int64Array, reach: Reach, scale: int, unit: int
+) -> tuple[BoolArray, Int64Array, Int64Array]:
+    """[n] each: whether one of the multipliers ``tried`` allows a bias step, the first such, and its step nearest 0;
+    rather a multiple of ``unit``."""
+    cross = -(-problem.wanted // tried.clip(1)[:, :, np.newaxis])  # least y that reaches t
+    low = np.where(problem.must[:, np.newaxis], cross - problem.reached[:, np.newaxis], -_NONE).max(axis=2)
+    high = np.where(problem.must_not[:, np.newaxis], cross - 1 - problem.missed[:, np.newaxis], _NONE).min(axis=2)
+    coarse_low, coarse_high = -(-low // unit) * unit, high // unit * unit
+    coarse = coarse_low <= coarse_high
+    step = np.where(coarse, np.clip(0, coarse_low, coarse_high), np.clip(0, low, high))
+    ends = ((end << scale)[:, np.newaxis] + step for end in (reach.low, reach.high))
+    fits = np.maximum(*(np.abs(end) for end in ends)) < 1 << 31
+    good = (low <= high) & (tried > 0) & (tried < 1 << 31) & fits
+    index = np.where((good & coarse).any(axis=1), (good & coarse).argmax(axis=1), good.argmax(axis=1))[:, np.newaxis]
+    found = good.any(axis=1)
+    multiplier, least = (np.take_along_axis(values, index, axis=1)[:, 0] for values in (tried, step))
+    return np.asarray(found), np.where(found, multiplier, 0), np.where(found, least, 0)
 
 
 def solve_add(network: QuantizedNetwork, operator: QAdd) -> AddCoefficients | None:

@@ -14,4 +14,5 @@ from __future__ import annotations
 PACKED_SHIFT = 11  # pw_relu, pw_stem, pw_gap
 UNPACKED_SHIFT = 9  # pw_relu_x
 DEPTHWISE_SHIFT = 9  # dw_rows, dw_plane
+END_BIAS_SHIFT = 1  # of the first channel's bias in a packed ReLU pair's END word
 ADD_SHIFT = 22  # add_mla: q = SSAT8((A * x0 + B * x1 + C) >> 22)

@@ -14,9 +14,11 @@ from numpy.typing import NDArray
 
 from mbv2gen.dsp.ranges import Int64Array, Layer
 from mbv2gen.dsp.requantization import BoolArray
+from mbv2gen.dsp.shifts import END_BIAS_SHIFT
 from mbv2gen.dsp.tiles import NOTHING, Pairs
 
 END_WORD = 0x80000000  # plus 23 bits of payload: behind the weights of a pair of output channels
+END_BIAS_LIMIT = 1 << 22 + END_BIAS_SHIFT  # of a bias that stands there
 PACKED_LIMIT = 1 << 23  # of an accumulator that is the upper half of a packed pair
 TURN = 4  # pairs of input channels a turn of the pointwise bodies
 
@@ -64,17 +66,21 @@ def words(values: Int64Array) -> WordArray:
     return (values & 0xFFFFFFFF).astype(np.uint32)
 
 
-def biases(
-    bias: Int64Array, step: Int64Array, first: Int64Array, second: Int64Array, *, scale: int | None = None
-) -> WordArray:
-    """[pairs][2]: what the two accumulators start from.
+def stream(parts: Sequence[WordArray], channels: int) -> Stream:
+    """Pairs of channels of these words, each part [pairs][words]."""
+    return Stream(np.concatenate(parts, axis=1).astype("<u4").tobytes(), channels)
 
-    ``scale`` None, a packed pair: acc0 and 256 * acc1 + acc0 + step1. Else each by itself: (acc << scale) + step.
-    """
-    padded, steps = with_zero(bias), with_zero(step)
-    if scale is not None:
-        return words(np.stack([(padded[c] << scale) + steps[c] for c in (first, second)], axis=1))
-    return words(np.stack([padded[first], (padded[second] << 8) + padded[first] + steps[second]], axis=1))
+
+def columns_of(values: Int64Array, first: Int64Array, second: Int64Array) -> tuple[WordArray, WordArray]:
+    """[pairs][1] each: the values of both channels of the pairs."""
+    padded = with_zero(values)
+    return words(padded[first])[:, np.newaxis], words(padded[second])[:, np.newaxis]
+
+
+def biases(bias: Int64Array, first: Int64Array, second: Int64Array) -> tuple[WordArray, WordArray]:
+    """[pairs][1] each: what a packed pair's accumulators start from, acc0 and 256 * acc1 + acc0."""
+    padded = with_zero(bias)
+    return words(padded[first])[:, np.newaxis], words((padded[second] << 8) + padded[first])[:, np.newaxis]
 
 
 def weight_words(weights: Int64Array, first: Int64Array, second: Int64Array, pairs: Pairs, unpacked: bool) -> WordArray:
@@ -88,13 +94,16 @@ def weight_words(weights: Int64Array, first: Int64Array, second: Int64Array, pai
     return np.ascontiguousarray(256 * w1 + w0, "<i2").view("<u4").astype(np.uint32)
 
 
-def end_words(shift: Int64Array, first: Int64Array, second: Int64Array) -> WordArray:
-    return words(END_WORD | shift[first] | shift[second] << 8)[:, np.newaxis]
+def end_words(payload: Int64Array) -> WordArray:
+    """[pairs][1]: the low 23 bits of ``payload``."""
+    return words(END_WORD | payload & 0x7FFFFF)[:, np.newaxis]
 
 
-def parameter_words(multiplier: Int64Array, addend: Int64Array, first: Int64Array, second: Int64Array) -> WordArray:
-    """[pairs][4]: M0, C0, M1, C1."""
-    return words(np.stack([multiplier[first], addend[first], multiplier[second], addend[second]], axis=1))
+def depthwise_words(start: Int64Array, multiplier: Int64Array, weights: Int64Array) -> WordArray:
+    """[n][5]: bias, M, and of each row of the window the bytes w0 w1 w1 w2."""
+    rows = weights.reshape(-1, 3, 3)[:, :, [0, 1, 1, 2]].astype(np.int8)
+    packed = np.ascontiguousarray(rows).reshape(-1, 12).view("<u4")
+    return np.concatenate([words(np.stack([start, multiplier], axis=1)), packed], axis=1).astype("<u4")
 
 
 def general_records(

@@ -46,7 +46,7 @@ void mbv2_depthwise_conv_s8_dsp(const mbv2_depthwise_dsp *layer, uint8_t *arena,
         tile,
         layer->channels * 8,
         (int32_t)MBV2_LINE_BYTES(layer->in_w) - groups * 4 * layer->stride_w,
-        layer->stream + (uint32_t)layer->channels * 9,
+        layer->stream + layer->channels * MBV2_DW_CHANNEL_WORDS,
         groups * layer->channels * 8,
     };
     layer->body(row[0], row[1], row[2], &arguments);

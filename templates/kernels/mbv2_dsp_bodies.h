@@ -3,7 +3,7 @@
  * mbv2_dsp_bodies.h - inner bodies of the dsp kernels (Cortex-M4, M7, M33): layouts, weight streams, exactness.
  *
  * On a core with the DSP extension they are mbv2_dsp_bodies.S; elsewhere mbv2_dsp_twins.c, which reads the same streams
- * and writes the same bytes. Bodies keep no state, and need at most 64 bytes of stack. Their instruction count depends
+ * and writes the same bytes. Bodies keep no state, and need at most 96 bytes of stack. Their instruction count depends
  * on the arguments' sizes alone, never on the data.
  *
  * LAYOUTS
@@ -20,28 +20,31 @@
  *
  * STREAMS are 4-byte aligned little-endian words.
  *
- * Pointwise, for every pair of channels (0, 1), (2, 3), ...:
- *   bias0, bias1   packed: bias0 and 256 * bias1 + bias0; unpacked: bias0, bias1 (ReLU: both times 128, as the tile is)
+ * Pointwise; linear: first a word 2 * zero_point + 1. Then for every pair of channels (0, 1), (2, 3), ...:
+ *   biases         ReLU packed with the common shift: the second's in y (below); the first's stands in END.
+ *                  Else two words: packed bias0 and 256 * bias1 + bias0; unpacked linear bias0, bias1; unpacked ReLU both
+ *                  in y.
  *   weights        one word for each pair of input channels (k, l): a multiple of 4 words, filled up with 0
  *                  (pw_stem: of 4, plus 2). The tile is read as far: up to 48 bytes beyond its last pair.
  *                  packed: halfwords 256 * w1[k] + w0[k], 256 * w1[l] + w0[l]; unpacked: bytes w0[k] w1[k] w0[l] w1[l]
- *   END            0x80 in the top byte, bit 23 clear; bytes 0 and 1: the two channels' right shifts, where a body
- *                  takes them. No weight word looks like it: weights are -127..127.
- *   M0 C0 M1 C1    multiplier and constant of each channel
+ *   END            0x80 in the top byte, bit 23 clear; below it half of the first channel's bias in y,
+ *                  -2^22..2^22 - 1 (ReLU packed with the common shift), or in bytes 0 and 1 the channels' shifts: s (own shift), rs - 1 (linear).
+ *                  No weight word looks like it: weights are -127..127.
+ *   parameters     M0 M1; with shifts of their own M0 C0 M1 C1
  * Bounds, for all inputs: packed |acc1| < 2^23, and |acc0| < 2^23 too where ReLU follows; unpacked ReLU |acc| < 2^24;
  * linear |acc| < 2^30.
  *
- * Depthwise, for every channel: three rows of int16 w0 w1 w1 w2; M; C; bias: 36 bytes. Weights and bias are scaled by
- * 2^S, each channel with its own S of 0..8. Bound: |acc| * 2^S < 2^31.
+ * Depthwise, for every channel: bias in y; M; three rows of the bytes w0 w1 w1 w2: 20 bytes.
  *
- * ARITHMETIC. SMMLA(y, M, C) = C + floor(y * M / 2^32), SMMLAR rounds to nearest; sums are modulo 2^32.
- *   ReLU, common shift   y = acc * 2^S, q = USAT8(SMMLA(y, M, C) >> s): S = 8, s = 11 packed; S = 7, s = 9 unpacked;
- *                        s = 9 depthwise. Exact where the 255 thresholds of the output say so: checked for every
- *                        channel when the network is compiled. Depthwise with rs of 2..8: S = 10 - rs and
- *                        C = 2^(8 - rs) + 2^8 are exact always.
- *   ReLU, own shift      q = USAT8(SMMLA(y, M, C) >> s), s = rs + S - 1, C = 2^(s - 1) + 2^(s - 1 - rs): exact always,
- *                        floor((floor(a) + n) / m) = floor((a + n) / m) makes TFLite's two roundings one floor.
- *   linear               q = SSAT8(SMMLAR(2 * acc, M, C - (acc < 0)) >> rs), C = 2^(rs - 1) + zero_point * 2^rs:
+ * ARITHMETIC. SMMLA(y, M, C) = C + floor(y * M / 2^32), SMMUL the same without C, SMMLAR rounds to nearest; sums are
+ * modulo 2^32.
+ *   ReLU, common shift   y = acc * 2^S + bias, q = USAT8(SMMUL(y, M) >> s): S = 8, s = 11 packed; S = 7, s = 9 unpacked;
+ *                        S = 8, s = 9 depthwise. Exact where the 255 thresholds of the output say so: checked for every
+ *                        channel when the network is compiled.
+ *   ReLU, own shift      y = acc * 2^S, q = USAT8(SMMLA(y, M, C) >> s), s = rs + S - 1, C = 2^(s - 1) + 2^(s - 1 - rs):
+ *                        exact always, floor((floor(a) + n) / m) = floor((a + n) / m) makes TFLite's two roundings one
+ *                        floor.
+ *   linear               q = SSAT8(SMMLAR(2 * acc, M, C - (acc < 0)) >> rs), C = (2 * zero_point + 1) << (rs - 1):
  *                        exact always, for any zero point.
  * ReLU outputs are uint8 with zero point = act_min = 0 and act_max = 255; other clamps are not for these bodies.
  */
@@ -54,12 +57,13 @@
 extern "C" {
 #endif
 
-/* What the bodies shift by: the common shifts of ReLU outputs, and the residual addition's. Parameters are solved for
+/* What the bodies shift by: the common shifts of ReLU outputs, biases in END words, and the residual addition's. Parameters are solved for
  * them when the network is compiled. */
 enum {
     MBV2_DSP_PACKED_SHIFT = 11,
     MBV2_DSP_UNPACKED_SHIFT = 9,
     MBV2_DSP_DEPTHWISE_SHIFT = 9,
+    MBV2_DSP_END_BIAS_SHIFT = 1,
     MBV2_DSP_ADD_SHIFT = 22
 };
 
@@ -111,6 +115,9 @@ typedef void mbv2_im2col_body(const void *row0, const void *row1, const void *ro
 mbv2_im2col_body mbv2_im2col3_lead0_dsp, mbv2_im2col3_lead1_dsp, mbv2_im2col3_bytes_dsp;
 mbv2_im2col_body mbv2_im2col1_lead0_dsp, mbv2_im2col1_lead1_dsp, mbv2_im2col1_lead2_dsp, mbv2_im2col1_lead3_dsp;
 mbv2_im2col_body mbv2_im2col1_bytes_dsp;
+
+/* Words of a channel in the depthwise streams. */
+#define MBV2_DW_CHANNEL_WORDS 5u
 
 /* Depthwise 3x3: one output row of all channels, or a part of it, in groups of four outputs. r0-r2: where the part
  * begins in the lines of channel 0 of the three input rows (a word; where the body pads on the left, the first output

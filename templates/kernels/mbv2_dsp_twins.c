@@ -16,7 +16,7 @@
 #endif
 
 enum { PAIR_BYTES = 16, PIXEL_BYTES = 4 };
-enum { DW_CHANNEL_BYTES = 36, PLANE6_BYTES = 44, PLANE3_BYTES = 12 };
+enum { DW_CHANNEL_BYTES = 20, PLANE6_BYTES = 44, PLANE3_BYTES = 12 };
 
 typedef const uint8_t *bytes_in;
 typedef uint8_t *bytes_out;
@@ -60,9 +60,9 @@ static uint32_t multiply_add(uint32_t acc, bytes_in p, int32_t w0, int32_t w1) {
     return acc + (uint32_t)(int16_at(p) * w0) + (uint32_t)(int16_at(p + 2) * w1);
 }
 
-static uint32_t high_product(uint32_t y, uint32_t multiplier, uint32_t constant) {
+static uint32_t high_product(uint32_t y, uint32_t multiplier) {
     const int64_t product = (int64_t)signed_word(y) * signed_word(multiplier);
-    return constant + (uint32_t)(product >> 32);
+    return (uint32_t)(product >> 32);
 }
 
 static uint32_t high_product_rounded(uint32_t y, uint32_t multiplier, uint32_t constant) {
@@ -82,7 +82,7 @@ static int32_t saturated_int8(uint32_t value, uint32_t shift) {
 
 /* ---- pointwise ------------------------------------------------------------------------------------------------- */
 
-enum { PACKED = 0, UNPACKED = 1, OWN_SHIFTS = 2 };
+enum { PACKED = 0, UNPACKED = 1, OWN_SHIFTS = 2, LINEAR = 4 };
 
 /* Accumulators of one pair of channels; `stream` stands behind the end word, which is `end`. */
 typedef struct mbv2_pair {
@@ -101,14 +101,16 @@ static void add_inputs(mbv2_pair *pair, uint32_t word, bytes_in tile, uint32_t p
     }
 }
 
-/* Packed: acc[1] comes out as 256 * acc1. */
+/* Packed: acc[1] comes out as 256 * acc1. With the common shift (PACKED alone) acc[0] has no bias yet. */
 static mbv2_pair accumulate(bytes_in stream, bytes_in tile, uint32_t pixels, uint32_t form) {
     mbv2_pair pair;
+    const uint32_t first = form == PACKED ? 0 : word_at(stream);
+    stream += form == PACKED ? 0 : 4;
     for (uint32_t p = 0; p < 4; p++) {
-        pair.acc[0][p] = word_at(stream);
-        pair.acc[1][p] = word_at(stream + 4);
+        pair.acc[0][p] = first;
+        pair.acc[1][p] = word_at(stream);
     }
-    stream += 8;
+    stream += 4;
     while ((word_at(stream) & 0xFF800000u) != 0x80000000u) {
         add_inputs(&pair, word_at(stream), tile, pixels, form);
         stream += 4;
@@ -122,16 +124,23 @@ static mbv2_pair accumulate(bytes_in stream, bytes_in tile, uint32_t pixels, uin
     return pair;
 }
 
+/* The bias in the end word: 23 bits with a sign, of a coarser unit than y. */
+static uint32_t end_bias(uint32_t end) {
+    return (((end & 0x7FFFFFu) ^ 0x400000u) - 0x400000u) << MBV2_DSP_END_BIAS_SHIFT;
+}
+
 static void relu_outputs(mbv2_pair *pair, uint32_t form, uint8_t q[2][4]) {
     const uint32_t common = form & UNPACKED ? (uint32_t)MBV2_DSP_UNPACKED_SHIFT : (uint32_t)MBV2_DSP_PACKED_SHIFT;
     for (uint32_t c = 0; c < 2; c++) {
-        const uint32_t multiplier = word_at(pair->stream), constant = word_at(pair->stream + 4);
+        const uint32_t multiplier = word_at(pair->stream);
+        const uint32_t constant = form & OWN_SHIFTS ? word_at(pair->stream + 4) : 0;
         const uint32_t shift = form & OWN_SHIFTS ? pair->end >> (8 * c) & 0xFFu : common;
         for (uint32_t p = 0; p < 4; p++) {
-            const uint32_t y = form & UNPACKED || c ? pair->acc[c][p] : pair->acc[c][p] << 8;
-            q[c][p] = saturated_uint8(high_product(y, multiplier, constant), shift);
+            uint32_t y = form & UNPACKED || c ? pair->acc[c][p] : pair->acc[c][p] << 8;
+            if (form == PACKED && c == 0) y += end_bias(pair->end);
+            q[c][p] = saturated_uint8(high_product(y, multiplier) + constant, shift);
         }
-        pair->stream += 8;
+        pair->stream += form & OWN_SHIFTS ? 8 : 4;
     }
 }
 
@@ -174,16 +183,18 @@ static void pw_gap(const void *stream, const void *tile, void *out, const void *
 static void pw_lin(const void *stream, const void *tile, void *out, int32_t step, const void *end, uint32_t pixels,
                    uint32_t form) {
     bytes_out o = (bytes_out)out;
-    bytes_in s = (bytes_in)stream;
+    bytes_in s = (bytes_in)stream + 4;
+    const uint32_t centre = word_at((bytes_in)stream);
     do {
         mbv2_pair pair = accumulate(s, (bytes_in)tile, pixels, form);
-        for (uint32_t c = 0; c < 2; c++, o++, pair.stream += 8) {
-            const uint32_t multiplier = word_at(pair.stream), constant = word_at(pair.stream + 4);
+        for (uint32_t c = 0; c < 2; c++, o++, pair.stream += 4) {
+            const uint32_t multiplier = word_at(pair.stream), shift = pair.end >> (8 * c) & 0xFFu;
+            const uint32_t constant = shift < 32 ? centre << shift : 0;
             for (uint32_t p = 0; p < pixels; p++) {
                 const uint32_t acc = pair.acc[c][p], t = constant - (acc >> 31);
                 const uint32_t twice = c && !(form & UNPACKED) ? (uint32_t)(signed_word(acc) >> 7) : acc << 1;
                 const uint32_t v = high_product_rounded(twice, multiplier, t);
-                o[(int32_t)p * step] = (uint8_t)saturated_int8(v, pair.end >> (8 * c) & 0xFFu);
+                o[(int32_t)p * step] = (uint8_t)saturated_int8(v, shift + 1);
             }
         }
         s = pair.stream;
@@ -209,8 +220,8 @@ FOUR_SIZES(RELU)
 FOUR_SIZES(GAP)
 
 #define LINEAR(n)                                                                               \
-    POINTWISE(pw_lin##n, pw_lin(stream, tile, out, step, end, n, PACKED))                       \
-    POINTWISE(pw_lin##n##_x, pw_lin(stream, tile, out, step, end, n, UNPACKED))
+    POINTWISE(pw_lin##n, pw_lin(stream, tile, out, step, end, n, LINEAR))                       \
+    POINTWISE(pw_lin##n##_x, pw_lin(stream, tile, out, step, end, n, (uint32_t)LINEAR | UNPACKED))
 FOUR_SIZES(LINEAR)
 
 /* ---- tiles ----------------------------------------------------------------------------------------------------- */
@@ -300,15 +311,13 @@ static int32_t pixel_at(bytes_in line, int32_t x) {
     return line[x - in_word + place[in_word]];
 }
 
-/* Window weight (r, k), k = 0..2, from the int16 words w0 w1 w1 w2. */
+/* Window weight (r, k), k = 0..2, times 256, from the bytes w0 w1 w1 w2 of a row. */
 static int32_t dw_weight(bytes_in channel, int32_t r, int32_t k) {
-    bytes_in p = channel + 8 * r + (k == 2 ? 6 : 2 * k);
-    return signed_half(p[0] | (uint32_t)p[1] << 8);
+    return 256 * signed_byte(channel[8 + 4 * r + (k == 2 ? 3 : k)]);
 }
 
 static void dw_store(bytes_in channel, uint32_t acc, bytes_out to) {
-    const uint32_t value = high_product(acc, word_at(channel + 24), word_at(channel + 28));
-    put_int16(to, saturated_uint8(value, MBV2_DSP_DEPTHWISE_SHIFT));
+    put_int16(to, saturated_uint8(high_product(acc, word_at(channel + 4)), MBV2_DSP_DEPTHWISE_SHIFT));
 }
 
 /* Place of channel c in a group of the tile. */
@@ -321,7 +330,7 @@ static void dw_rows(const void *row0, const void *row1, const void *row2, const 
     const int32_t outputs = 4 * (arguments->span / arguments->group_bytes) + rest;
     for (int32_t c = 0; channel != arguments->stream_end; c++, channel += DW_CHANNEL_BYTES) {
         for (int32_t x = 0; x < outputs; x++) {
-            uint32_t acc = word_at(channel + 32);
+            uint32_t acc = word_at(channel);
             for (int32_t r = 0; r < 3; r++) {
                 for (int32_t k = 0; k < 3; k++) {
                     acc += (uint32_t)(pixel_at(rows[r], x * stride - left + k) * dw_weight(channel, r, k));
@@ -355,7 +364,7 @@ typedef struct mbv2_plane {
 } mbv2_plane;
 
 static uint32_t plane_sum(bytes_in plane, bytes_in channel, const mbv2_plane *shape, int32_t y, int32_t x) {
-    uint32_t acc = word_at(channel + 32);
+    uint32_t acc = word_at(channel);
     for (int32_t r = 0; r < 3; r++) {
         const int32_t row = y * shape->stride - shape->pad + r;
         for (int32_t k = 0; k < 3; k++) {

@@ -31,5 +31,5 @@ void mbv2_conv_1x1_planes_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena,
 void mbv2_depthwise_conv_planes_s8_dsp(const mbv2_depthwise_planes_dsp *layer, uint8_t *arena, uint32_t unit) {
     const uint8_t *planes = (const uint8_t *)mbv2_row(arena, &layer->input, 0) + layer->lead + 12 * unit;
     int16_t *tile = (int16_t *)(void *)mbv2_row(arena, &layer->output, unit);
-    layer->body(planes, layer->stream, tile, (int32_t)layer->channels * 8, layer->stream + (uint32_t)layer->channels * 9);
+    layer->body(planes, layer->stream, tile, (int32_t)layer->channels * 8, layer->stream + layer->channels * MBV2_DW_CHANNEL_WORDS);
 }

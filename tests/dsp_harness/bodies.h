@@ -4,11 +4,13 @@
 
 #include "mbv2_dsp_bodies.h"
 
-/* X(name, pixels, packed, kind): kind R = lines, S = sums, L = NHWC; the stem's take 4 n + 2 pairs of inputs. */
+/* X(name, pixels, form of the stream, kind): kind R = lines, S = sums, L = NHWC; the stem's take 4 n + 2 pairs of inputs. */
 #define POINTWISE_OF(X, n)                                                                    \
-    X(pw_relu##n, n, 1, 'R') X(pw_relu##n##_sh, n, 1, 'R') X(pw_relu##n##_x, n, 0, 'R')       \
-    X(pw_relu##n##_xsh, n, 0, 'R') X(pw_stem##n, n, 1, 'T') X(pw_stem##n##_sh, n, 1, 'T')     \
-    X(pw_lin##n, n, 1, 'L') X(pw_lin##n##_x, n, 0, 'L') X(pw_gap##n, n, 1, 'S') X(pw_gap##n##_sh, n, 1, 'S')
+    X(pw_relu##n, n, 0, 'R') X(pw_relu##n##_sh, n, OWN_SHIFTS, 'R')                           \
+    X(pw_relu##n##_x, n, UNPACKED, 'R') X(pw_relu##n##_xsh, n, UNPACKED | OWN_SHIFTS, 'R')    \
+    X(pw_stem##n, n, 0, 'T') X(pw_stem##n##_sh, n, OWN_SHIFTS, 'T')                           \
+    X(pw_lin##n, n, LINEAR, 'L') X(pw_lin##n##_x, n, LINEAR | UNPACKED, 'L')                  \
+    X(pw_gap##n, n, 0, 'S') X(pw_gap##n##_sh, n, OWN_SHIFTS, 'S')
 #define POINTWISE(X) POINTWISE_OF(X, 4) POINTWISE_OF(X, 3) POINTWISE_OF(X, 2) POINTWISE_OF(X, 1)
 
 /* X(name, pixels, channels in a turn) */

@@ -65,12 +65,12 @@ static void report(const char *name, uint32_t a, uint32_t b, uint32_t c, const u
     put_text(counts[1] != counts[0] || counts[2] != counts[0] ? " VARIES\n" : "\n");
 }
 
-static void count_pointwise(const char *name, mbv2_pw_body *body, uint32_t pixels, int packed, uint32_t pairs,
+static void count_pointwise(const char *name, mbv2_pw_body *body, uint32_t pixels, uint32_t form, uint32_t pairs,
                             uint32_t channels, uint32_t bytes_a_channel) {
     uint32_t counts[3];
     for (int i = 0; i < 3; i++) {
         noise_everywhere();
-        (void)random_pointwise(stream, channels, pairs, packed);
+        (void)random_pointwise(stream, channels, pairs, form);
         const int32_t step = bytes_a_channel == 4 ? 4 : (int32_t)channels;
         counts[i] = MEASURED(body(stream, TILE, OUT, step, OUT + bytes_a_channel * channels));
     }
@@ -101,7 +101,7 @@ static void count_dw_rows(const char *name, mbv2_dw_rows_body *body, uint32_t ch
     for (int i = 0; i < 3; i++) {
         noise_everywhere();
         (void)random_depthwise(stream, channels);
-        const mbv2_dw_rows arguments = {stream,    OUT, (int32_t)(8u * channels), 4, stream + 9u * channels,
+        const mbv2_dw_rows arguments = {stream,    OUT, (int32_t)(8u * channels), 4, stream + 5u * channels,
                                         (int32_t)(8u * channels * groups)};
         const uint32_t slot = channels * (4u * stride * groups + 4u);
         counts[i] = MEASURED(body(LINES, LINES + slot, LINES + 2u * slot, &arguments));
@@ -114,7 +114,7 @@ static void count_dw_plane(const char *name, mbv2_dw_plane_body *body, uint32_t 
     for (int i = 0; i < 3; i++) {
         noise_everywhere();
         (void)random_depthwise(stream, channels);
-        counts[i] = MEASURED(body(LINES, stream, OUT, (int32_t)(8u * channels), stream + 9u * channels));
+        counts[i] = MEASURED(body(LINES, stream, OUT, (int32_t)(8u * channels), stream + 5u * channels));
     }
     report(name, channels, 1, outputs, counts);
 }
@@ -156,30 +156,30 @@ void count_all(void) {
     timer_start();
     begin();
     empty = elapsed();
-#define PW(name, n, packed, pairs, channels, bytes) \
-    count_pointwise(#name, mbv2_##name##_dsp, n, packed, pairs, channels, bytes)
-    PW(pw_relu4_x, 4, 0, 4, 48, 4);
-    PW(pw_relu4_xsh, 4, 0, 4, 48, 4);
-    PW(pw_relu4, 4, 1, 8, 96, 4);
-    PW(pw_relu4_sh, 4, 1, 8, 96, 4);
-    PW(pw_relu4, 4, 1, 12, 144, 4);
-    PW(pw_relu3, 3, 1, 28, 336, 4);
-    PW(pw_relu4, 4, 1, 28, 336, 4);
-    PW(pw_relu2, 2, 1, 12, 144, 4);
-    PW(pw_relu1, 1, 1, 28, 336, 4);
-    PW(pw_lin4, 4, 1, 24, 8, 1);
-    PW(pw_lin4, 4, 1, 48, 16, 1);
-    PW(pw_lin4, 4, 1, 72, 24, 1);
-    PW(pw_lin3, 3, 1, 96, 56, 1);
-    PW(pw_lin4, 4, 1, 168, 112, 1);
-    PW(pw_lin3, 3, 1, 168, 112, 1);
-    PW(pw_lin4_x, 4, 0, 72, 24, 1);
-    PW(pw_stem4, 4, 1, 14, 16, 4);
-    PW(pw_stem4, 4, 1, 14, 8, 4);
-    PW(pw_stem4, 4, 1, 6, 8, 4);
-    PW(pw_gap3, 3, 1, 56, 1280, 4);
-    PW(pw_gap4, 4, 1, 56, 1280, 4);
-    PW(pw_gap1, 1, 1, 56, 1280, 4);
+#define PW(name, n, form, pairs, channels, bytes) \
+    count_pointwise(#name, mbv2_##name##_dsp, n, form, pairs, channels, bytes)
+    PW(pw_relu4_x, 4, UNPACKED, 4, 48, 4);
+    PW(pw_relu4_xsh, 4, UNPACKED | OWN_SHIFTS, 4, 48, 4);
+    PW(pw_relu4, 4, 0, 8, 96, 4);
+    PW(pw_relu4_sh, 4, OWN_SHIFTS, 8, 96, 4);
+    PW(pw_relu4, 4, 0, 12, 144, 4);
+    PW(pw_relu3, 3, 0, 28, 336, 4);
+    PW(pw_relu4, 4, 0, 28, 336, 4);
+    PW(pw_relu2, 2, 0, 12, 144, 4);
+    PW(pw_relu1, 1, 0, 28, 336, 4);
+    PW(pw_lin4, 4, LINEAR, 24, 8, 1);
+    PW(pw_lin4, 4, LINEAR, 48, 16, 1);
+    PW(pw_lin4, 4, LINEAR, 72, 24, 1);
+    PW(pw_lin3, 3, LINEAR, 96, 56, 1);
+    PW(pw_lin4, 4, LINEAR, 168, 112, 1);
+    PW(pw_lin3, 3, LINEAR, 168, 112, 1);
+    PW(pw_lin4_x, 4, LINEAR | UNPACKED, 72, 24, 1);
+    PW(pw_stem4, 4, 0, 14, 16, 4);
+    PW(pw_stem4, 4, 0, 14, 8, 4);
+    PW(pw_stem4, 4, 0, 6, 8, 4);
+    PW(pw_gap3, 3, 0, 56, 1280, 4);
+    PW(pw_gap4, 4, 0, 56, 1280, 4);
+    PW(pw_gap1, 1, 0, 56, 1280, 4);
     count_expand("expand_tile4", mbv2_expand_tile4_dsp, 4, 24);
     count_expand("expand_tile3", mbv2_expand_tile3_dsp, 3, 56);
     count_expand("expand_tile_s4", mbv2_expand_tile_s4_dsp, 4, 8);

@@ -106,14 +106,14 @@ static void make_tile(uint32_t offset, uint32_t bytes) {
     }
 }
 
-static void compare_pointwise(const char *name, mbv2_pw_body *body, mbv2_pw_body *twin, uint32_t pixels, int packed,
+static void compare_pointwise(const char *name, mbv2_pw_body *body, mbv2_pw_body *twin, uint32_t pixels, uint32_t form,
                               int kind) {
     const uint32_t turns = 1u + random_below(5), pairs = kind == 'T' ? 4u * turns - 2u : 4u * turns;
     const uint32_t channels = 2u * (1u + random_below(4));
     const uint32_t step = kind == 'L' ? channels + random_below(4) : kind == 'S' ? 4u : 4u * (1u + random_below(3));
     const uint32_t bytes = kind == 'L' ? (pixels - 1u) * step + channels : channels * step;
     new_world();
-    const uint32_t stream = place(words, random_pointwise(words, channels, pairs, packed));
+    const uint32_t stream = place(words, random_pointwise(words, channels, pairs, form));
     const uint32_t tile = allocate(16u * pairs, 0);
     const uint32_t out = allocate(bytes, kind == 'L' ? random_below(8) : 4u * random_below(2));
     const uint32_t end = out + (kind == 'L' ? channels : channels * step);
@@ -167,7 +167,7 @@ static void compare_dw_rows(const char *name, mbv2_dw_rows_body *body, mbv2_dw_r
     close_world();
     for (unsigned w = 0; w < 2; w++) {
         const mbv2_dw_rows arguments = {at(w, stream), at(w, tile), (int32_t)group_bytes, (int32_t)gap,
-                                        at(w, stream + 36u * channels), (int32_t)(groups * group_bytes)};
+                                        at(w, stream + DEPTHWISE_BYTES * channels), (int32_t)(groups * group_bytes)};
         (w ? twin : body)(at(w, row[0]), at(w, row[1]), at(w, row[2]), &arguments);
     }
     check(name);
@@ -182,7 +182,7 @@ static void compare_dw_plane(const char *name, mbv2_dw_plane_body *body, mbv2_dw
     const uint32_t tile = allocate(groups * group_bytes, 0);
     close_world();
     for (unsigned w = 0; w < 2; w++) {
-        const void *end = at(w, stream + 36u * channels);
+        const void *end = at(w, stream + DEPTHWISE_BYTES * channels);
         (w ? twin : body)(at(w, planes), at(w, stream), at(w, tile), (int32_t)group_bytes, end);
     }
     check(name);
@@ -256,8 +256,7 @@ static void compare_mean(void) {
 }
 
 static void compare_all(void) {
-#define RUN_POINTWISE(name, n, packed, kind) \
-    compare_pointwise(#name, mbv2_##name##_dsp, twin_##name, n, packed, kind);
+#define RUN_POINTWISE(name, n, form, kind) compare_pointwise(#name, mbv2_##name##_dsp, twin_##name, n, form, kind);
 #define RUN_EXPAND(name, n, multiple) compare_expand(#name, mbv2_##name##_dsp, twin_##name, n, multiple);
 #define RUN_IM2COL(name, pairs, bytes, aligned) \
     compare_im2col(#name, mbv2_##name##_dsp, twin_##name, pairs, bytes, aligned);

@@ -43,42 +43,48 @@ static uint32_t random_shifts(void) {
     return random_below(bound) | random_below(bound) << 8 | random_below(128) << 16;
 }
 
+enum { UNPACKED = 1, OWN_SHIFTS = 2, LINEAR = 4 }; /* forms of pointwise streams; 0: packed, common shift */
+
 /* Of `channels` (even) outputs and `pairs` pairs of inputs; returns behind it. */
-static uint32_t *random_pointwise(uint32_t *to, uint32_t channels, uint32_t pairs, int packed) {
+static uint32_t *random_pointwise(uint32_t *to, uint32_t channels, uint32_t pairs, uint32_t form) {
     const int extreme = random_below(4) == 0;
+    if (form & LINEAR) {
+        to = put_word(to, 2u * random_below(256) - 255u);
+    }
     for (uint32_t c = 0; c < channels; c += 2) {
         const uint32_t bias = random_word() >> random_below(24);
-        to = put_word(to, bias);
-        to = put_word(to, packed ? bias + (random_word() << 8 >> random_below(12)) : random_word());
+        if (form) {
+            to = put_word(to, bias);
+        }
+        to = put_word(to, form & UNPACKED ? random_word() : bias + (random_word() << 8 >> random_below(12)));
         for (uint32_t k = 0; k < pairs; k++) {
             const int32_t w0 = random_weight(extreme), w1 = random_weight(extreme);
             const int32_t v0 = random_weight(extreme), v1 = random_weight(extreme);
-            to = put_word(to, packed ? halfword(w0, w1) | halfword(v0, v1) << 16
-                                     : byte(w0) | byte(w1) << 8 | byte(v0) << 16 | byte(v1) << 24);
+            to = put_word(to, form & UNPACKED ? byte(w0) | byte(w1) << 8 | byte(v0) << 16 | byte(v1) << 24
+                                              : halfword(w0, w1) | halfword(v0, v1) << 16);
         }
-        to = put_word(to, 0x80000000u | random_shifts());
+        to = put_word(to, 0x80000000u | (form ? random_shifts() : random_below(1u << 23)));
         for (uint32_t k = 0; k < 2; k++) {
             to = put_word(to, random_multiplier());
-            to = put_word(to, random_constant());
+            if (form & OWN_SHIFTS) {
+                to = put_word(to, random_constant());
+            }
         }
     }
     return to;
 }
 
+enum { DEPTHWISE_BYTES = 20 };
+
 static uint32_t *random_depthwise(uint32_t *to, uint32_t channels) {
     for (uint32_t c = 0; c < channels; c++) {
-        const int32_t scale = 1 << random_below(9);
         const int extreme = random_below(4) == 0;
-        for (uint32_t r = 0; r < 3; r++) {
-            const uint32_t w0 = (uint32_t)(random_weight(extreme) * scale) & 0xFFFFu;
-            const uint32_t w1 = (uint32_t)(random_weight(extreme) * scale) & 0xFFFFu;
-            const uint32_t w2 = (uint32_t)(random_weight(extreme) * scale) & 0xFFFFu;
-            to = put_word(to, w0 | w1 << 16);
-            to = put_word(to, w1 | w2 << 16);
-        }
-        to = put_word(to, random_multiplier());
-        to = put_word(to, random_constant());
         to = put_word(to, random_word() >> random_below(16));
+        to = put_word(to, random_multiplier());
+        for (uint32_t r = 0; r < 3; r++) {
+            const uint32_t w0 = byte(random_weight(extreme)), w1 = byte(random_weight(extreme));
+            to = put_word(to, w0 | w1 << 8 | w1 << 16 | byte(random_weight(extreme)) << 24);
+        }
     }
     return to;
 }
