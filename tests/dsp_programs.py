@@ -42,11 +42,12 @@ def board_program(board: Board, folder: Path) -> Path:
     (folder / "bodies.S").write_text(render(board.core, BODIES))
     flags = (f"-mcpu={board.core}", "-mthumb", *board.flags, "-mno-unaligned-access", "-std=c11", "-O2", "-fno-builtin",
              f"-I{KERNELS}", f"-I{firmware_dir()}", "-I.")  # fmt: skip
-    firmware = ("-fno-tree-loop-distribute-patterns", firmware_dir() / "startup.c", firmware_dir() / "memory.c")
+    firmware = [firmware_dir() / name for name in ("startup.c", "memory.c", "mpu.c")]
     successful(compiler, *flags, *UNDER_ANOTHER_NAME, "-c", TWINS, "-o", "twins.o", where=folder)
     successful(
-        compiler, *flags, *firmware, HARNESS / "main.c", HARNESS / "count.c", HARNESS / "strings.c", "twins.o",
-        "bodies.S", "-nostartfiles", "-nostdlib", "-T", "linker.ld", "-lgcc", "-o", "harness.elf", where=folder,
+        compiler, *flags, "-fno-tree-loop-distribute-patterns", *firmware, HARNESS / "main.c", HARNESS / "count.c",
+        HARNESS / "strings.c", "twins.o", "bodies.S", "-nostartfiles", "-nostdlib", "-T", "linker.ld", "-lgcc",
+        "-o", "harness.elf", where=folder,
     )  # fmt: skip
     return folder / "harness.elf"
 
