@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN    := .venv/bin
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test prove bench memory exports microbit supported clean
+.PHONY: help setup demo test prove bench memory exports microbit supported accuracy clean
 
 help:
 	@echo "make demo    compile the example for a Cortex-M7 and prove it on the host and in QEMU"
@@ -13,6 +13,7 @@ help:
 	@echo "make memory  the arena of many networks -> docs/memory.md"
 	@echo "make exports   the .tflite and QDQ files in other engines -> docs/exports.md"
 	@echo "make supported  what ONNX files may hold, from the code -> SUPPORTED.md"
+	@echo "make accuracy  int8 against float by effort, on trained networks -> docs/accuracy.md"
 	@echo "make microbit  a trained network on an emulated BBC micro:bit"
 	@echo "make setup   only what these need: .venv, and Debian packages where missing"
 	@echo "make clean   remove .venv and everything built"
@@ -50,6 +51,9 @@ exports: .venv/installed
 
 supported: .venv/installed
 	$(BIN)/python tools/supported.py > SUPPORTED.md
+
+accuracy: .venv/installed
+	$(BIN)/python benchmarks/accuracy.py
 
 microbit: setup
 	$(BIN)/python examples/microbit/run.py

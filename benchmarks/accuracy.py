@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import time
 from dataclasses import dataclass
@@ -18,12 +17,11 @@ from networks import DIGITS_NET, FLOWERS, ROOT, SHARED
 from mbv2gen import compiler, float_reference, int8_reference, progress, pruning
 from mbv2gen.evaluation.figures import decibels, signal_and_noise
 from mbv2gen.pixels import network_inputs, pictures, preprocessing
-from mbv2gen.pixels.pictures import Pictures
 from mbv2gen.quantization import effort
 from mbv2gen.quantization.tensor_scales import dequantize
 
 BATCH = 32
-RUBBISH = SHARED / "images" / "rubbish4"
+RUBBISH = SHARED / "images" / "rubbish4" / "split.csv"
 TITLE = """# Accuracy by effort
 
 Made by `benchmarks/accuracy.py`; do not edit. Each network is calibrated on one set of pictures and tried on another,
@@ -48,13 +46,12 @@ class Goal:
 
 @dataclass(frozen=True)
 class Case:
-    """``split``: the table that says which pictures of ``calibration`` calibrate; the others are for the test."""
+    """A network, what it is calibrated on, and pictures that it has not seen."""
 
     model: Path
     calibration: str
     test: str
     preprocess: str | None
-    split: Path | None = None
     goal: Goal | None = None
 
 
@@ -66,8 +63,8 @@ CASES = (
          goal=Goal(27, 0.98, 0.985)),
     Case(SHARED / "models_found" / "st_flowers_w035_r128.onnx", str(SHARED / "images" / "flowers160" / "calib"),
          str(SHARED / "images" / "flowers160" / "test"), "tf", goal=Goal(31, 0.98, 0.985)),
-    Case(SHARED / "models_found" / "ei_rubbish4_w035_r96.onnx", str(RUBBISH), str(RUBBISH), "unit",
-         split=RUBBISH / "split.csv", goal=Goal(21, 0.965, 0.97)),
+    Case(SHARED / "models_found" / "ei_rubbish4_w035_r96.onnx", f"{RUBBISH}:calib", f"{RUBBISH}:train,test", "unit",
+         goal=Goal(21, 0.965, 0.97)),
 )  # fmt: skip
 
 
@@ -95,8 +92,6 @@ def measure(case: Case, efforts: list[int], tell: progress.Tell) -> list[Figures
     calibration, test = (
         pictures.open_pictures(s, shape, how, network.model_input) for s in (case.calibration, case.test)
     )
-    if case.split is not None:
-        calibration, test = _split(calibration, case.split)
     assert test.labels is not None
     wanted = np.concatenate([float_reference.run_outputs(network, x) for x in test.batches(BATCH)]).astype(np.float64)
     chosen, figures = wanted.argmax(axis=3).reshape(len(test), -1)[:, 0], []
@@ -118,14 +113,6 @@ def measure(case: Case, efforts: list[int], tell: progress.Tell) -> list[Figures
         ))  # fmt: skip
         tell(index + 1, len(efforts))
     return figures
-
-
-def _split(found: Pictures, table: Path) -> tuple[Pictures, Pictures]:
-    """(those that the table marks calib, all others)"""
-    with table.open(newline="", encoding="utf-8") as file:
-        marked = {row["file"] for row in csv.DictReader(file) if row["split"] == "calib"}
-    places = [[i for i, name in enumerate(found.names) if (name in marked) == wanted] for wanted in (True, False)]
-    return found.subset(places[0]), found.subset(places[1])
 
 
 def document(figures: list[Figures]) -> list[str]:

@@ -132,3 +132,15 @@ def test_the_microbit_runs_the_trained_flowers(shared_data: Path, tmp_path: Path
     assert "flowers" in (tmp_path / "out" / "report.json").read_text(encoding="utf-8")
     assert "All 2 outputs equal NumPy's, byte for byte." in ended.stdout
     assert "daisy" in ended.stdout
+
+
+def test_the_page_of_accuracy_holds_every_effort_that_was_asked_for(tmp_path: Path) -> None:
+    done = run(BENCHMARKS / "accuracy.py", "--quick", "--effort", 1, "--effort", 0, "-o", tmp_path / "accuracy.md")
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "accuracy.md").read_text()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if "digits" in line][
+        -3:
+    ]
+    assert [row[2] for row in rows if row[0] == "digits"] == ["0", "1"]
+    assert all(row[3] == "98.06 %" for row in rows if row[0] == "digits")  # as the example's README has it, in float
+    assert "only the digits were measured" in page

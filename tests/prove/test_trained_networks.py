@@ -50,8 +50,8 @@ RUBBISH = "images/rubbish4/split.csv"
 CASES = (
     Case("models/flowers_w035_r96", f"{FLOWERS}:x_calib", f"{FLOWERS}:x_test", "tf", 0.98, 0.007),
     Case("models/flowers_w010_r96", f"{FLOWERS}:x_calib", f"{FLOWERS}:x_test", "tf", 0.98, 0.007),
-    Case("models_found/st_flowers_w035_r128", "images/flowers160/calib", "images/flowers160/test", "tf"),
-    Case("models_found/ei_rubbish4_w035_r96", f"{RUBBISH}:calib", f"{RUBBISH}:train,test", "unit"),
+    Case("models_found/st_flowers_w035_r128", "images/flowers160/calib", "images/flowers160/test", "tf", 0.98, 0.007),
+    Case("models_found/ei_rubbish4_w035_r96", f"{RUBBISH}:calib", f"{RUBBISH}:train,test", "unit", 0.965, 0.007),
     Case("models_found/fomo_face_w035_r96", f"{RUBBISH}:calib", f"{RUBBISH}:train,test", "unit"),
 )
 
