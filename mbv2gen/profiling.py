@@ -56,7 +56,7 @@ def profile(folder: OutputFolder, board: Board, tell: Tell | None = None) -> Pro
 
 
 def in_report(report: Mapping[str, Any], measured: Profile) -> dict[str, Any]:
-    """The report with what was measured; its parameters are now all constants, as linked, less the weights."""
+    """The report with what was measured; descriptions of layers are all constants, as linked, less the tables."""
     layers = report.get("layers")
     if not isinstance(layers, list) or not all(isinstance(report.get(key), dict) for key in ("ram", "flash")):
         raise Mbv2genError("report.json: is not a report of this version; compile again")
@@ -69,8 +69,9 @@ def in_report(report: Mapping[str, Any], measured: Profile) -> dict[str, Any]:
         "stack_bytes": stack,
         "total_bytes": None if stack is None else measured.arena_bytes + sizes.static_bytes + stack,
     }
+    constants = sizes.weights_bytes + sizes.parameters_bytes
     flash = {
-        "parameters_bytes": sizes.weights_bytes + sizes.parameters_bytes - report["flash"]["weights_bytes"],
+        "descriptions_bytes": constants - report["flash"]["weights_bytes"] - report["flash"]["parameters_bytes"],
         "code_bytes": sizes.code_bytes,
         "total_bytes": sizes.flash_bytes,
     }

@@ -35,6 +35,7 @@ def report(program: Program) -> Report:
         "flash": {
             "weights_bytes": program.weights_bytes,
             "parameters_bytes": program.parameters_bytes,
+            "descriptions_bytes": None,
             "code_bytes": None,
             "total_bytes": None,
         },

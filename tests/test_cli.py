@@ -419,17 +419,22 @@ def test_a_board_contradicts_the_host(compiled: Path, capsys: Capture) -> None:
 @needs_arm_compiler
 @needs_qemu
 def test_profile_counts_and_its_report_adds_up(compiled: Path, capsys: Capture) -> None:
+    before = json.loads((compiled / "report.json").read_text())
     ended = command(capsys, "profile", compiled, "--json")
     assert ended.code == 0, ended.err
     report = json.loads(ended.out)
     assert report == json.loads((compiled / "report.json").read_text())
+    for key in ("weights_bytes", "parameters_bytes"):
+        assert report["flash"][key] == before["flash"][key]
     counts = [layer["instructions"] for layer in report["layers"]]
     assert 0.5 * report["macs"] < sum(counts) < 1.1 * report["instructions"]
     assert min(counts) > 0
     ram, flash = report["ram"], report["flash"]
     assert ram["total_bytes"] == ram["arena_bytes"] + ram["static_bytes"] + ram["stack_bytes"]
     assert ram["static_bytes"] == 0
-    assert flash["total_bytes"] == flash["weights_bytes"] + flash["parameters_bytes"] + flash["code_bytes"]
+    parts = ("weights_bytes", "parameters_bytes", "descriptions_bytes", "code_bytes")
+    assert flash["total_bytes"] == sum(flash[part] for part in parts)
+    assert min(flash[part] for part in parts) > 0
     shown = command(capsys, "profile", compiled)
     assert f"{report['instructions']:,}" in shown.out
     assert "instructions (QEMU)" in shown.out

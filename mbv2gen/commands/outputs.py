@@ -195,7 +195,8 @@ def _show_profile(screen: Terminal, report: Report, measured: Profile) -> None:
     screen.line(f"RAM    {ram['arena_bytes']:,} B arena + {static} B static + {stack} B stack")
     screen.line(
         f"flash  {flash['total_bytes']:,} B: {flash['weights_bytes']:,} weights, "
-        f"{flash['parameters_bytes']:,} parameters, {flash['code_bytes']:,} code"
+        f"{flash['parameters_bytes']:,} parameters, {flash['descriptions_bytes']:,} descriptions of layers, "
+        f"{flash['code_bytes']:,} code"
     )
 
 
