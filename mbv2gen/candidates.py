@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from mbv2gen.dsp.ranges import Ranges
 from mbv2gen.errors import Mbv2genError
-from mbv2gen.planning.kernels import Candidate, Contract, wanted_layout
+from mbv2gen.planning.kernels import Candidate, Contract, can_write, wanted_layout
 from mbv2gen.planning.layouts import Layout, RowNHWC
 from mbv2gen.planning.objective import FAST, Style
 from mbv2gen.quantized_network import QOperator, QuantizedNetwork
@@ -37,9 +37,9 @@ def candidates(
         found = tuple(
             Candidate(operator.name, contract, input_layout, output_layout, contract.instructions(operator, network))
             for contract in taking[operator.name]
-            for input_layout in (wanted_layout(contract.reads, operator, network.shape(operator.inputs[0])),)
+            for input_layout in (wanted_layout(contract, operator, network.shape(operator.inputs[0])),)
             for output_layout in wanted[operator.outputs[0]]
-            if isinstance(output_layout, contract.writes)
+            if can_write(contract, output_layout, network.shape(operator.outputs[0]))
         )
         if not found:
             raise Mbv2genError(f"{network.source.file}: node '{operator.name}': no kernel writes what its readers read")
@@ -57,7 +57,7 @@ def _wanted_layouts(network: QuantizedNetwork, family: tuple[Contract, ...]) -> 
             if contract.operator_kind != operator.kind:
                 continue
             for name in operator.inputs:
-                layout = wanted_layout(contract.reads, operator, network.shape(name))
+                layout = wanted_layout(contract, operator, network.shape(name))
                 if layout not in wanted[name]:
                     wanted[name].append(layout)
     return {name: tuple(layouts) for name, layouts in wanted.items()}

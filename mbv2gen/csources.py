@@ -16,13 +16,23 @@ from mbv2gen import __version__, ownership, resources
 from mbv2gen.dsp import bodies as dsp_bodies
 from mbv2gen.identifiers import comment
 from mbv2gen.packing.fields import Symbol, TableName, Value
+from mbv2gen.packing.plain_calls import rows_field
 from mbv2gen.plan import Buffer
-from mbv2gen.planning.layouts import Order, PlanarLines, Planes, PlaneTiles, Sums, Tile16, UInt8Lines
+from mbv2gen.planning.channel_order import Order
+from mbv2gen.planning.layouts import PlanarLines, Planes, PlaneTiles, Sums, Tile16, UInt8Lines
+from mbv2gen.planning.ring_columns import RingColumns4
 from mbv2gen.program import Call, Program
 
 # What each kernel file includes, so that a folder holds just what it uses.
 COMMON = ("mbv2_kernels.h", "mbv2_arithmetic.h", "mbv2_pipeline.h", "mbv2_pipeline.c", "mbv2_tap.h", "mbv2_poison.h")
 DSP_ASSEMBLY = "mbv2_dsp_bodies.S"
+_FILES = {  # of kernels that share one
+    "conv_1x1_planes_s8_dsp": "planes_s8_dsp",
+    "depthwise_conv_planes_s8_dsp": "planes_s8_dsp",
+    "conv_1x1_columns_s8_dsp": "columns_s8_dsp",
+    "depthwise_conv_columns_s8_dsp": "columns_s8_dsp",
+    "conv_stem_columns_s8_dsp": "conv_stem_s8_dsp",
+}
 _DOT_BODIES = frozenset({"conv_1x1_s8", "conv_1x1_lines_s8", "fully_connected_s8"})
 
 
@@ -30,7 +40,8 @@ _DOT_BODIES = frozenset({"conv_1x1_s8", "conv_1x1_lines_s8", "fully_connected_s8
 class TapView:
     """How a layer's rows are handed out. ``form`` is a mbv2_tap_form; ``line`` the bytes of a line where there are
     lines (of sums: how often they hold a pixel); ``order`` the channel of each position where the layout has an order
-    of its own."""
+    of its own. ``columns``: units a row of a tight kernel, whose rows stand in groups of ``group``, in ``rows`` and
+    ``passing``; else 0."""
 
     layer: int
     rows: Buffer
@@ -43,6 +54,9 @@ class TapView:
     w: int
     c: int
     order: Order | None
+    columns: int
+    group: int
+    passing: Buffer
 
 
 def render(program: Program, name: str, command: str) -> dict[str, str]:
@@ -81,8 +95,7 @@ def render(program: Program, name: str, command: str) -> dict[str, str]:
 def kernel_files(program: Program) -> tuple[str, ...]:
     """The kernel files a program needs, and only those."""
     dot = ("mbv2_dot.h",) if _DOT_BODIES & set(program.bodies) else ()
-    shared = {"conv_1x1_planes_s8_dsp": "planes_s8_dsp", "depthwise_conv_planes_s8_dsp": "planes_s8_dsp"}
-    bodies = sorted({shared.get(body, body) for body in program.bodies})
+    bodies = sorted({_FILES.get(body, body) for body in program.bodies})
     dsp = ("mbv2_dsp.h", "mbv2_dsp_bodies.h", "mbv2_dsp_rows.c", "mbv2_dsp_twins.c") if program.inner_bodies else ()
     sums = ("mbv2_tap_sums.h",) if "conv_1x1_sums_s8_dsp" in program.bodies else ()
     return COMMON + dot + dsp + sums + tuple(f"mbv2_{body}.c" for body in bodies)
@@ -109,6 +122,7 @@ def _environment() -> Environment:
         "number": lambda value: f"{value:.8g}",
         "c_float": c_float,
         "initialiser": initialiser,
+        "rows": lambda buffer: initialiser(rows_field(buffer), "", 0),
         "channels": lambda order: table(np.array(order, np.int16)),
     }
     return environment
@@ -179,13 +193,18 @@ def _tap(call: Call) -> TapView:
     h, w, c = shape = call.output_shape
     layout, order = call.output.layout, call.work.order
 
-    def view(form: str, top: int = 0, left: int = 0, line: int = 0, band: int = 1) -> TapView:
-        return TapView(call.layer, call.output, f"MBV2_TAP_{form}", band, top, left, line, h, w, c, order)
+    def view(form: str, top: int = 0, left: int = 0, line: int = 0, band: int = 1, group: int = 1) -> TapView:
+        rings = call.output, call.passing or call.output
+        columns = call.unit_columns if call.tight else 0
+        form = f"MBV2_TAP_{form}"
+        return TapView(call.layer, rings[0], form, band, top, left, line, h, w, c, order, columns, group, rings[1])
 
     if isinstance(layout, PlanarLines):
         return view("LINES", layout.pad_top, layout.pad_left, layout.line_bytes(shape))
     if isinstance(layout, UInt8Lines):
         return view("UINT8_LINES", layout.pad_top, layout.LEAD, layout.line_bytes(shape))
+    if isinstance(layout, RingColumns4):
+        return view("UINT8_LINES", layout.above, 0, 4, group=layout.rows_a_group)
     if isinstance(layout, Planes):
         return view("UINT8_LINES", 0, layout.lead(shape), layout.plane_bytes(shape), layout.band(shape))
     if isinstance(layout, Tile16 | PlaneTiles):

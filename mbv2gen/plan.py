@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mbv2gen.planning.cuts import Pieces, layer_by_layer
 from mbv2gen.planning.kernels import Candidate
@@ -24,17 +24,28 @@ ARENA_ALIGN = 16
 
 @dataclass(frozen=True)
 class Buffer:
-    """A tensor's home: row r stands at offset + (r mod rows) * row_bytes. ``rows`` below the height makes it a ring."""
+    """A tensor's home: row r stands at offset + (r mod rows) * row_bytes. ``rows`` below the height makes it a ring.
+
+    Where a row of the tensor is cut into ``columns``, rows here are columns, counted row by row; in a view by whole
+    rows each row is ``joined`` of them.
+    """
 
     tensor: str
     layout: Layout
     offset: int
     row_bytes: int
     rows: int
+    columns: int = 1
+    joined: int = 1
 
     @property
     def size(self) -> int:
         return self.rows * self.row_bytes
+
+    def by_rows(self) -> Buffer:
+        """The same bytes, for a kernel that reads or writes whole rows."""
+        n = self.columns
+        return replace(self, row_bytes=self.row_bytes * n, rows=self.rows // n, columns=1, joined=n)
 
 
 @dataclass(frozen=True)
@@ -105,8 +116,15 @@ def placed(problem: Problem, ends: Sequence[int], goal: int = 0, seed: Mapping[s
         problem.chosen,
         tuple(Segment(s) for s in segments),
         tuple(
-            Buffer(name, problem.layout(name), offsets[name], problem.row_bytes(name), rows)
-            for name, rows in lines.rows.items()
+            Buffer(
+                name,
+                problem.layout(name),
+                offsets[name],
+                problem.place_bytes(name),
+                places,
+                problem.columns[problem.tensor(name)],
+            )
+            for name, places in lines.places.items()
         ),
         tuple(Scratch(operator, offsets[scratch_name(operator)], size) for operator, size in lines.scratches.items()),
         aligned(arena_bytes),

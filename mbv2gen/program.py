@@ -22,7 +22,9 @@ from mbv2gen.quantized_network import QuantizedNetwork
 
 @dataclass(frozen=True)
 class Need:
-    """A unit needs min(height, max(0, unit * stride + first)) rows made by step ``source`` of its segment.
+    """A unit needs min(height, max(0, y * stride + first)) rows made by step ``source`` of its segment; y is the unit's
+    row. Where the source's rows are cut into ``columns``, it needs of the last of these rows only
+    min(columns, g * column_stride + column_first); g is the unit's place in its row.
 
     Where the caller pushes rows, he is step 0 of the first segment and its layers are the steps behind."""
 
@@ -30,11 +32,15 @@ class Need:
     height: int
     stride: int
     first: int
+    columns: int
+    column_stride: int
+    column_first: int
 
 
 @dataclass(frozen=True)
 class Call:
-    """One operator as a kernel call."""
+    """One operator as a kernel call. A unit of a ``tight`` one is a column of four pixels, ``unit_columns`` a row;
+    ``passing`` is the second ring that it writes. ``inputs`` are all rings that it reads."""
 
     layer: int
     operator: str
@@ -44,10 +50,13 @@ class Call:
     work: Work
     inputs: tuple[Buffer, ...]
     output: Buffer
+    passing: Buffer | None
     scratch_offset: int | None
     scratch_bytes: int
     keeps_scratch: bool
+    tight: bool
     units: int
+    unit_columns: int
     reduces: bool
     accumulates: bool
     band: int
@@ -62,7 +71,12 @@ class Call:
     @property
     def needs_or_none(self) -> tuple[Need, ...]:
         """For initialisers that must name something."""
-        return self.needs or (Need(0, 0, 0, 0),)
+        return self.needs or (Need(0, 0, 0, 0, 1, 0, 0),)
+
+    @property
+    def places_a_unit(self) -> int:
+        """Rows, or columns where rows are cut, that a unit makes."""
+        return self.band * self.output.joined
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -153,8 +167,8 @@ class Program:
 
     @property
     def feeds(self) -> tuple[tuple[int, int, int], ...]:
-        """(step of the first segment, stride, pad) of each layer that reads pushed rows: unit u no longer needs rows
-        before u * stride - pad."""
+        """(step of the first segment, stride, pad) of each layer that reads pushed rows: a unit of row y no longer
+        needs rows before y * stride - pad."""
         first = self.calls[: self.segments[0][1]] if self.is_fed else ()
         return tuple(
             (call.layer + 1, access.stride, access.pad)
@@ -182,8 +196,8 @@ def program(network: QuantizedNetwork, plan: Plan, target: str, known: Ranges) -
         tuple(calls),
         tuple(segments),
         plan.buffers,
-        plan.buffer(network.inputs[0]),
-        plan.buffer(network.outputs[0]),
+        plan.buffer(network.inputs[0]).by_rows(),
+        plan.buffer(network.outputs[0]).by_rows(),
         tuple(sorted({call.body for call in calls})),
         tuple(sorted({body for call in calls for body in call.work.bodies})),
         plan.arena_bytes,
@@ -204,12 +218,16 @@ def _call(
     body = plan.candidates[step.layer].contract.body
     producers = {other.writes: index for index, other in enumerate(segment)}  # in rows mode the caller is step 0
     consumers = [i for i, other in enumerate(segment) if any(r.tensor == step.writes for r in other.reads)]
-    inputs = tuple(plan.buffer(name) for name in operator.inputs)
+    tight = plan.candidates[step.layer].contract.tight
+    inputs = tuple(plan.buffer(access.tensor) for access in step.reads)
     output = plan.buffer(step.writes)
+    passing = plan.buffer(step.passing) if step.passing is not None else None
+    if not tight:
+        inputs, output = tuple(buffer.by_rows() for buffer in inputs), output.by_rows()
     scratch = next((s.offset for s in plan.scratches if s.operator == operator.name), None)
     if body in DSP_BODIES:
         assert dsp is not None
-        work = dsp.work(operator, body, inputs, output, scratch)
+        work = dsp.work(operator, body, inputs, output, scratch, passing)
     else:
         work = plain_work(network, operator, body, inputs, output, scratch)
     return Call(
@@ -221,20 +239,26 @@ def _call(
         work,
         inputs,
         output,
+        passing,
         scratch,
         plan.candidates[step.layer].contract.scratch_bytes(operator, network),
         plan.candidates[step.layer].contract.keeps_scratch,
+        tight,
         step.units,
+        step.unit_columns,
         step.reduces,
         step.accumulates,
-        step.band,
+        step.band // output.joined,
         step.reads,
-        tuple(
-            Need(producers[r.tensor], r.height, r.stride, r.span - r.pad) for r in step.reads if r.tensor in producers
-        ),
+        tuple(_need(producers[r.tensor], r) for r in step.reads if r.tensor in producers),
         max([segment.index(step), *consumers]),
         network.shape(operator.inputs[0]),
         network.shape(operator.outputs[0]),
         macs(operator, network),
         plan.live_bytes[step.layer],
     )
+
+
+def _need(source: int, read: Access) -> Need:
+    c = read.columns
+    return Need(source, read.height, read.stride, read.span - read.pad, c.count, c.stride, c.span - c.pad)

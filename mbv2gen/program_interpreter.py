@@ -15,9 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbv2gen.dsp.calls import DSP_BODIES
+from mbv2gen.dsp.columns import column_values, columns_made, columns_read, columns_written
 from mbv2gen.dsp.rows import dsp_row, dsp_rows_read, made_rows
 from mbv2gen.errors import CheckFailed
-from mbv2gen.planning.layouts import Order, PlanarLines, RowNHWC
+from mbv2gen.plan import Buffer
+from mbv2gen.planning.channel_order import Order
+from mbv2gen.planning.layouts import PlanarLines, RowNHWC
 from mbv2gen.planning.tagged_arena import TaggedArena
 from mbv2gen.program import Call, Program
 from mbv2gen.quantized_network import QuantizedNetwork
@@ -25,6 +28,7 @@ from mbv2gen.quantized_network import QuantizedNetwork
 Int64s = NDArray[np.int64]
 Tap = Callable[[Call, int, NDArray[np.int8]], None]
 Orders = dict[str, Order | None]
+Columns = dict[tuple[int, int], list[NDArray[np.int8]]]  # (layer, row) -> int8 [4][c] of its columns so far
 ELEMENTWISE = frozenset({"add_s8", "add_s8_dsp", "activation_s8"})
 
 
@@ -60,8 +64,7 @@ class _Caller:
 
     def push(self) -> None:
         data = None if self.x is None else self.x[self.pushed].reshape(-1)
-        where = self.arena.row(self.program.input, self.pushed)
-        self.arena.write(where, self.program.input.tensor, self.pushed, data)
+        self.arena.write_row(self.program.input, self.pushed, data)
         self.pushed += 1
 
     def oldest(self, done: list[int]) -> int:
@@ -69,8 +72,9 @@ class _Caller:
         height = self.program.network.shape(self.program.network.inputs[0])[0]
         rows = [height]
         for step, stride, pad in self.program.feeds:
-            if done[step] < self.program.calls[step - 1].units:
-                rows.append(max(0, done[step] * stride - pad))
+            call = self.program.calls[step - 1]
+            if done[step] < call.units:
+                rows.append(max(0, done[step] // call.unit_columns * stride - pad))
         return min(rows)
 
 
@@ -86,7 +90,7 @@ def _run(
         fed = caller if program.is_fed and number == 0 else None
         _run_segment(program, program.calls[first:end], arena, x is not None, tap, fed, eager)
     h, w, c = program.network.shape(program.network.outputs[0])
-    rows = [arena.read(arena.row(program.output, r), program.output.tensor, r, "the caller") for r in range(h)]
+    rows = [arena.read_row(program.output, row, "the caller") for row in range(h)]
     return arena, np.stack(rows).reshape(h, w, c)
 
 
@@ -101,6 +105,7 @@ def _run_segment(
 ) -> None:
     network = program.network
     orders = {call.output.tensor: call.work.order for call in program.calls}
+    columns: Columns = {}
     done = [0] * (len(calls) + (caller is not None))
     working = len(done) - len(calls)  # steps before the first layer
     while True:
@@ -117,13 +122,24 @@ def _run_segment(
         unit = done[working + index]
         row = _unit(calls[index], unit, arena, values, network, orders)
         if tap is not None and row is not None:
-            call = calls[index]
-            for made, values_made in made_rows(call, unit, row):
-                tap(call, made, values_made)
+            _hand_out(calls[index], unit, row, tap, columns)
         done[working + index] += 1
     unfinished = [call.operator for call, n in zip(calls, done[working:], strict=True) if n != call.units]
     if unfinished:
         raise CheckFailed(f"arena check: the schedule stops before {unfinished[0]} is complete")
+
+
+def _hand_out(call: Call, unit: int, data: NDArray[np.int8], tap: Tap, columns: Columns) -> None:
+    """The rows that are complete with this unit."""
+    if not call.tight:
+        for row, values in made_rows(call, unit, data):
+            tap(call, row, values)
+        return
+    for row, _, pixels in columns_made(call, unit, data):
+        so_far = columns.setdefault((call.layer, row), [])
+        so_far.append(pixels)
+        if len(so_far) == call.unit_columns:
+            tap(call, row, np.concatenate(columns.pop((call.layer, row))))
 
 
 def _ready(calls: tuple[Call, ...], done: list[int], index: int, working: int) -> bool:
@@ -133,14 +149,22 @@ def _ready(calls: tuple[Call, ...], done: list[int], index: int, working: int) -
     for need in calls[index].needs:
         ran = done[need.source]
         source = calls[need.source - working] if need.source >= working else None
-        made = ran if source is None else int(ran == source.units) if source.reduces else ran * source.band
-        if made < min(need.height, unit * need.stride + need.first):
+        if source is None:
+            made = ran * need.columns
+        else:
+            made = int(ran == source.units) if source.reduces else ran * source.places_a_unit
+        y, g = divmod(unit, calls[index].unit_columns)
+        rows = min(need.height, y * need.stride + need.first)
+        columns = min(need.columns, g * need.column_stride + need.column_first)
+        if rows > 0 and made < (rows - 1) * need.columns + columns:
             return False
     return True
 
 
 def _rows_read(call: Call, unit: int) -> list[tuple[int, int | None]]:
     """(input, row) pairs a unit reads, in the order of the kernel's taps; row None is outside the picture."""
+    if call.tight:
+        return [*columns_read(call, unit)]
     if call.body in DSP_BODIES and call.struct != "mbv2_add_dsp":
         return dsp_rows_read(call, unit)
     arguments = dict(call.arguments)
@@ -165,7 +189,7 @@ def _unit(
     """Run a unit; the bytes of the row it has written, None where it wrote none (or moves owners only)."""
     who = f"unit {unit} of {call.operator}"
     read = [(i, row, arena.row(call.inputs[i], row)) for i, row in _rows_read(call, unit) if row is not None]
-    rows = {(i, row): arena.read(where, call.inputs[i].tensor, row, who) for i, row, where in read}
+    rows = {(i, row): arena.read_row(call.inputs[i], row, who) for i, row, _ in read}
     sums = _scratch(call, unit, arena, rows, values, who)
     _check_scratch(call, unit, arena, [where for _, _, where in read], who)
     if call.accumulates:
@@ -173,26 +197,31 @@ def _unit(
         return None
     if call.reduces and unit + 1 < call.units:
         return None
-    out_row = 0 if call.reduces else unit * call.band
-    first = arena.row(call.output, out_row)
-    out = slice(first.start, first.start + call.band * call.output.row_bytes)
     for index, _, where in read:
-        overlap = where.start < out.stop and out.start < where.stop
-        exact = call.body in ELEMENTWISE and where == out
-        if overlap and not exact:
-            raise CheckFailed(f"arena check: {who} writes over the row of {call.inputs[index].tensor} it reads")
+        for out in (arena.row(*written) for written in _rows_written(call, unit)):
+            overlap = where.start < out.stop and out.start < where.stop
+            exact = call.body in ELEMENTWISE and where == out
+            if overlap and not exact:
+                raise CheckFailed(f"arena check: {who} writes over the row of {call.inputs[index].tensor} it reads")
     data = _compute(call, unit, rows, sums, network, orders).reshape(-1) if values else None
-    for i in range(call.band):
-        part = None if data is None else data[i * call.output.row_bytes : (i + 1) * call.output.row_bytes]
-        arena.write(arena.row(call.output, out_row + i), call.output.tensor, out_row + i, part)
+    for i, (buffer, row) in enumerate(_rows_written(call, unit)):
+        part = None if data is None else data[i * buffer.row_bytes : (i + 1) * buffer.row_bytes]
+        arena.write_row(buffer, row, part)
     return data
+
+
+def _rows_written(call: Call, unit: int) -> list[tuple[Buffer, int]]:
+    """(ring, row) of what a unit makes."""
+    if call.tight:
+        return columns_written(call, unit)
+    return [(call.output, 0)] if call.reduces else [(call.output, unit * call.band + i) for i in range(call.band)]
 
 
 def _check_scratch(call: Call, unit: int, arena: TaggedArena, read: list[slice], who: str) -> None:
     """A unit's scratch may not lie on a row it reads, or on one it writes."""
     if call.scratch_offset is None:
         return
-    written = [arena.row(call.output, 0 if call.reduces else unit * call.band + i) for i in range(call.band)]
+    written = [arena.row(buffer, row) for buffer, row in _rows_written(call, unit)]
     begin, end = call.scratch_offset, call.scratch_offset + call.scratch_bytes
     for where in (*read, *written):
         if begin < where.stop and where.start < end:
@@ -267,6 +296,8 @@ def _compute(
     orders: Orders,
 ) -> NDArray[np.int8]:
     a = dict(call.arguments)
+    if call.struct not in ("mbv2_add", "mbv2_add_dsp") and call.tight:
+        return column_values(call, unit, rows, network, orders.get(call.inputs[0].tensor))
     if call.body in DSP_BODIES and call.struct != "mbv2_add_dsp":
         return dsp_row(call, unit, rows, network, orders)
     if call.struct == "mbv2_activation":

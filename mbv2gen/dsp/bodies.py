@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from mbv2gen.dsp import tiles as dsp_tiles
 from mbv2gen.dsp.assembly import CORES, source
-from mbv2gen.dsp.depthwise import depthwise_rows
+from mbv2gen.dsp.depthwise import depthwise_columns, depthwise_rows
 from mbv2gen.dsp.planes import depthwise_plane3, depthwise_plane6, depthwise_plane6_stride2
 from mbv2gen.dsp.pointwise import Pointwise, pointwise
 from mbv2gen.dsp.vectors import add, fully_connected, mean, requantization
@@ -42,6 +42,7 @@ _OTHERS = (
     *(f"im2col1_lead{lead}" for lead in range(4)),
     "im2col1_bytes",
     *(f"dw_rows{stride}{rest}" for stride in ("1", "2", "2_same") for rest in ("", "_rest2")),
+    *(f"dw_columns{stride}" for stride in ("1", "2", "2_same")),
     "dw_plane6",
     "dw_plane6s2",
     "dw_plane6s2_same",
@@ -84,6 +85,8 @@ def _function(name: str, core: str) -> str:
 def _depthwise(name: str, body: str) -> str:
     if body.startswith("dw_rows"):
         return depthwise_rows(name, body.removeprefix("dw_rows").removesuffix("_rest2"), body.endswith("_rest2"))
+    if body.startswith("dw_columns"):
+        return depthwise_columns(name, body.removeprefix("dw_columns"))
     if body == "dw_plane3":
         return depthwise_plane3(name)
     if body == "dw_plane6":

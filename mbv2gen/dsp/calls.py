@@ -7,20 +7,27 @@ order in which the depthwise behind it stands and the columns of the project beh
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from mbv2gen.dsp.call_fields import group_bodies, named, statistics, symbols, table, tables_of
+from mbv2gen.dsp.depthwise_calls import COLUMNS_STRUCT, depthwise_call
 from mbv2gen.dsp.fully_connected import pack_fully_connected
-from mbv2gen.dsp.kernels import DSP, NARROW, plane_body, stem_tile_bytes
+from mbv2gen.dsp.kernels import DSP, NARROW, stem_tile_bytes
 from mbv2gen.dsp.packing import PackedRelu, pack_depthwise, pack_linear, pack_relu
 from mbv2gen.dsp.ranges import Layer, Ranges
 from mbv2gen.dsp.requantization import solve_add
-from mbv2gen.dsp.streams import General, Stream, position_pairs
+from mbv2gen.dsp.streams import General, position_pairs
 from mbv2gen.dsp.tiles import STEM1_PAIRS, STEM3_PAIRS, Pairs, byte_pairs, expand_pairs
+from mbv2gen.network import Shape
 from mbv2gen.packing.fields import NULL, Fields, Symbol, TableName, Value
 from mbv2gen.packing.plain_calls import plain_work, rows_field
 from mbv2gen.packing.tables import Table
 from mbv2gen.plan import Buffer
-from mbv2gen.planning.layouts import Layout, Order, Planes, PlaneTiles, UInt8Lines, even
+from mbv2gen.planning.channel_order import Order, even
+from mbv2gen.planning.layouts import Layout, Planes, PlaneTiles, Tile16, UInt8Lines
+from mbv2gen.planning.ring_columns import RingColumns4
 from mbv2gen.planning.work import Work
 from mbv2gen.quantized_network import (
     QAdd,
@@ -35,6 +42,9 @@ from mbv2gen.quantized_network import (
 DSP_BODIES = frozenset(contract.body for contract in DSP)
 
 
+RELU_BODIES = frozenset(f"conv_1x1_{to}_s8_dsp" for to in ("lines", "columns", "planes", "sums"))
+
+
 class DspPacker:
     """Packs the layers of one network in turn; remembers the order of channels of the tensors it has written."""
 
@@ -45,9 +55,15 @@ class DspPacker:
         self._solver = solver
 
     def work(
-        self, operator: QOperator, body: str, inputs: tuple[Buffer, ...], output: Buffer, scratch: int | None
+        self,
+        operator: QOperator,
+        body: str,
+        inputs: tuple[Buffer, ...],
+        output: Buffer,
+        scratch: int | None,
+        passing: Buffer | None = None,
     ) -> Work:
-        """The work of a dsp kernel; ``scratch`` is the offset of its room in the arena."""
+        """The work of a dsp kernel; ``scratch`` is the offset of its room in the arena, ``passing`` its second ring."""
         rows: Fields = (("input", rows_field(inputs[0])), ("output", rows_field(output)))
         if isinstance(operator, QAdd):
             return self._add(operator, inputs, output)
@@ -58,15 +74,29 @@ class DspPacker:
         if isinstance(operator, QFullyConnected):
             return self._fully_connected(operator, canonical, rows, scratch or 0)
         if isinstance(operator, QDepthwiseConv2D):
-            return self._depthwise(operator, canonical, rows, isinstance(inputs[0].layout, Planes))
-        if body == "conv_stem_s8_dsp":
-            return self._stem(operator, canonical, inputs[0], output, scratch or 0)
-        if body in ("conv_1x1_lines_s8_dsp", "conv_1x1_sums_s8_dsp", "conv_1x1_planes_s8_dsp"):
-            return self._relu(operator, body, canonical, inputs[0], output, scratch or 0)
+            return self._depthwise(operator, canonical, inputs, output)
+        group = self._group(operator, output, passing)
+        if operator.kind == "conv":
+            return _grouped(self._stem(operator, canonical, inputs[0].by_rows(), output, scratch or 0), "stem", group)
+        if body in RELU_BODIES:
+            return _grouped(self._relu(operator, body, canonical, inputs[0], output, scratch or 0), "conv", group)
         return self._linear(operator, canonical, rows, inputs[0].layout, scratch)
 
+    def _group(self, operator: QConv2D, output: Buffer, passing: Buffer | None) -> Fields:
+        """What columns add to the fields of a convolution; nothing where the output is no columns."""
+        layout, shape = output.layout, self._network.shape(operator.outputs[0])
+        if not isinstance(layout, RingColumns4):
+            return ()
+        return (
+            ("passing", rows_field(passing or output)),
+            ("height", shape[0]),
+            ("columns", layout.columns(shape)),
+            ("rows", layout.rows_a_group),
+            ("above", layout.above),
+        )
+
     def _relu(self, operator: QConv2D, body: str, rows: Layer, source: Buffer, output: Buffer, scratch: int) -> Work:
-        """A pointwise convolution to lines or to pool sums."""
+        """A pointwise convolution to lines, columns or planes, or to pool sums."""
         c = self._network.shape(operator.inputs[0])[2]
         lines = body != "conv_1x1_sums_s8_dsp"
         narrow = lines and c < NARROW and c % 4 == 0
@@ -91,21 +121,19 @@ class DspPacker:
         in_h, _, in_c = self._network.shape(operator.inputs[0])
         shape = self._network.shape(operator.outputs[0])
         layout, out_c = output.layout, shape[2]
-        width = shape[0] * shape[1] if isinstance(layout, Planes) else shape[1]
-        line_bytes = layout.line_bytes(shape) if isinstance(layout, UInt8Lines) else 0
-        line_bytes = layout.plane_bytes(shape) if isinstance(layout, Planes) else line_bytes
+        width, line_bytes = _line(layout, shape)
         bodies: list[Value] = []
         for stream, own in ((packed.common, ""), (packed.own, "_sh")):
             suffix = ("_x" + own[1:] if own else "_x") if packed.unpacked else own
-            bodies += _group_bodies(f"pw_{kind}", suffix, width) if stream.channels else [NULL, NULL]
+            bodies += group_bodies(f"pw_{kind}", suffix, width) if stream.channels else [NULL, NULL]
         return (
             ("input", rows_field(source)),
             ("output", rows_field(output)),
             ("tile", scratch),
-            *_named(("expand", "expand_rest"), _group_bodies(f"expand_{form}", "", width) if form else [NULL, NULL]),
-            *_named(("body", "body_rest", "own_body", "own_body_rest"), bodies),
-            ("stream", _table("stream", packed.common)),
-            ("own_stream", _table("own_stream", packed.own)),
+            *named(("expand", "expand_rest"), group_bodies(f"expand_{form}", "", width) if form else [NULL, NULL]),
+            *named(("body", "body_rest", "own_body", "own_body_rest"), bodies),
+            ("stream", table("stream", packed.common)),
+            ("own_stream", table("own_stream", packed.own)),
             ("channels", packed.common.channels),
             ("own_channels", packed.own.channels),
             ("general", self._general(operator, packed.general, 2 * len(packed.pairs))),
@@ -147,6 +175,8 @@ class DspPacker:
         h, w, c = self._network.shape(operator.inputs[0])
         if isinstance(layout, PlaneTiles):
             w *= layout.band((h, w, c))
+        if isinstance(layout, Tile16):
+            w = layout.width((h, w, c))
         order = self._orders.get(operator.inputs[0])
         form = None if order is not None else "tile" if c % 4 == 0 else "bytes"
         pairs: Pairs = position_pairs(order) if order is not None else expand_pairs(c) if c % 4 == 0 else byte_pairs(c)
@@ -154,15 +184,15 @@ class DspPacker:
         bodies: list[Value] = []
         for stream in (packed.stream, packed.rest):
             suffix = "_x" if packed.unpacked else ""
-            bodies += _group_bodies("pw_lin", suffix, w) if stream.channels else [NULL, NULL]
+            bodies += group_bodies("pw_lin", suffix, w) if stream.channels else [NULL, NULL]
         weights = 2 * len(packed.pairs)
         fields: Fields = (
             *buffers,
             ("tile", scratch or 0),
-            *_named(("expand", "expand_rest"), _group_bodies(f"expand_{form}", "", w) if form else [NULL, NULL]),
-            *_named(("body", "body_rest", "own_body", "own_body_rest"), bodies),
-            ("stream", _table("stream", packed.stream)),
-            ("own_stream", _table("own_stream", packed.rest)),
+            *named(("expand", "expand_rest"), group_bodies(f"expand_{form}", "", w) if form else [NULL, NULL]),
+            *named(("body", "body_rest", "own_body", "own_body_rest"), bodies),
+            ("stream", table("stream", packed.stream)),
+            ("own_stream", table("own_stream", packed.rest)),
             ("channels", packed.stream.channels),
             ("own_channels", packed.rest.channels),
             ("general", self._general(operator, packed.general, weights)),
@@ -175,36 +205,23 @@ class DspPacker:
             ("line_bytes", 0),
             ("band", layout.band((h, w, c)) if isinstance(layout, PlaneTiles) else 1),
         )
-        tables = _tables(
+        tables = tables_of(
             ("stream", packed.stream, weights),
             ("own_stream", packed.rest, weights),
             ("general", packed.general, weights),
         )
-        statistics = _statistics(packed.statistics)
-        return Work("mbv2_conv_1x1_dsp", fields, (), tables, None, _symbols(fields), statistics, packed)
+        counts = statistics(packed.statistics)
+        return Work("mbv2_conv_1x1_dsp", fields, (), tables, None, symbols(fields), counts, packed)
 
-    def _depthwise(self, operator: QDepthwiseConv2D, rows: Layer, buffers: Fields, on_planes: bool) -> Work:
+    def _depthwise(self, operator: QDepthwiseConv2D, rows: Layer, inputs: tuple[Buffer, ...], output: Buffer) -> Work:
         packed = pack_depthwise(rows, self._orders[operator.inputs[0]], solver=self._solver)
         self._orders[operator.outputs[0]] = packed.order
-        w, shape = operator.window, self._network.shape(operator.inputs[0])
-        rows_body = "dw_rows1" if w.stride_w == 1 else "dw_rows2" if w.pad_left else "dw_rows2_same"
-        body = plane_body(operator, shape[:2]) if on_planes else rows_body
-        start: Fields = (*buffers, ("body", Symbol(f"mbv2_{body}_dsp")), ("stream", _table("stream", packed.stream)))
-        fields: Fields = (
-            *start,
-            ("general", self._general(operator, packed.general, 9)),
-            ("channels", packed.stream.channels),
-            ("in_w", shape[1]),
-            ("out_w", self._network.shape(operator.outputs[0])[1]),
-            ("stride_h", w.stride_h),
-            ("stride_w", w.stride_w),
-            ("pad_left", w.pad_left),
-        )
-        if on_planes:
-            fields = (*start, ("channels", packed.stream.channels), ("lead", Planes().lead(shape)))
-        tables = _tables(("stream", packed.stream, 9), ("general", packed.general, 9))
-        struct = "mbv2_depthwise_planes_dsp" if on_planes else "mbv2_depthwise_dsp"
-        return Work(struct, fields, (), tables, packed.order, _symbols(fields), _statistics(packed.statistics), packed)
+        shape, general = self._network.shape(operator.inputs[0]), self._general(operator, packed.general, 9)
+        struct, fields = depthwise_call(operator, packed, shape, inputs, output, general)
+        zeros = (Table("zeros", "uint32_t", np.zeros(packed.stream.channels, np.uint32)),)
+        tables = tables_of(("stream", packed.stream, 9), ("general", packed.general, 9))
+        tables += zeros if struct == COLUMNS_STRUCT else ()
+        return Work(struct, fields, (), tables, packed.order, symbols(fields), statistics(packed.statistics), packed)
 
     def _fully_connected(self, operator: QFullyConnected, rows: Layer, buffers: Fields, scratch: int) -> Work:
         inputs = self._orders.get(operator.inputs[0], tuple(range(operator.weights.shape[1])))
@@ -226,7 +243,7 @@ class DspPacker:
             ("act_max", operator.act_max),
         )
         tables = (
-            *_tables(("stream", packed.stream, len(packed.columns))),
+            *tables_of(("stream", packed.stream, len(packed.columns))),
             Table("multiplier", "int32_t", operator.multiplier),
             Table("shift", "int8_t", operator.shift.astype(np.int8)),
             *((Table("folds", "uint16_t", folds),) if len(folds) else ()),
@@ -271,48 +288,25 @@ class DspPacker:
 
 def _relu_work(struct: str, fields: Fields, packed: PackedRelu) -> Work:
     weights = 2 * len(packed.pairs)
-    tables = _tables(
+    tables = tables_of(
         ("stream", packed.common, weights), ("own_stream", packed.own, weights), ("general", packed.general, weights)
     )
-    statistics = _statistics(packed.statistics)
-    return Work(struct, fields, (), tables, packed.order, _symbols(fields), statistics, packed)
+    counts = statistics(packed.statistics)
+    return Work(struct, fields, (), tables, packed.order, symbols(fields), counts, packed)
 
 
-def _symbols(fields: Fields) -> tuple[str, ...]:
-    """The bodies that fields name, nested ones too."""
-    names: set[str] = set()
-    for _, value in fields:
-        if isinstance(value, Symbol) and value != NULL:
-            names.add(value.name)
-        elif isinstance(value, tuple) and value and isinstance(value[0], tuple):
-            names.update(_symbols(value))
-    return tuple(sorted(names))
+def _grouped(work: Work, inner: str, group: Fields) -> Work:
+    """``work`` in columns: its struct with the group's fields behind it."""
+    if not group:
+        return work
+    fields: Fields = ((inner, work.fields), ("group", group))
+    return replace(work, struct=work.struct.replace("_dsp", "_columns_dsp"), fields=fields)
 
 
-def _group_bodies(kind: str, suffix: str, width: int) -> list[Value]:
-    """Bodies of a group of four pixels and of a row's last one to three."""
-    four: Value = Symbol(f"mbv2_{kind}4{suffix}_dsp") if width >= 4 else NULL
-    rest: Value = Symbol(f"mbv2_{kind}{width % 4}{suffix}_dsp") if width % 4 else NULL
-    return [four, rest]
-
-
-def _named(names: tuple[str, ...], values: list[Value]) -> Fields:
-    return tuple(zip(names, values, strict=True))
-
-
-def _table(field: str, stream: Stream) -> Value:
-    return TableName(field) if stream.channels else NULL
-
-
-def _tables(*parts: tuple[str, Stream | General, int]) -> tuple[Table, ...]:
-    """Tables of words; ``weights`` bytes of each channel's words are weights."""
-    tables = []
-    for field, part, weights in parts:
-        if part.data:
-            channels = part.channels if isinstance(part, Stream) else len(part.positions)
-            tables.append(Table(field, "uint32_t", np.frombuffer(part.data, "<u4"), weights * channels))
-    return tuple(tables)
-
-
-def _statistics(statistics: object) -> tuple[tuple[str, int], ...]:
-    return tuple(sorted((name, int(value)) for name, value in vars(statistics).items()))
+def _line(layout: Layout, shape: Shape) -> tuple[int, int]:
+    """Pixels that a unit of a convolution to ``layout`` makes in one go, and bytes from channel to channel."""
+    if isinstance(layout, Planes):
+        return shape[0] * shape[1], layout.plane_bytes(shape)
+    if isinstance(layout, RingColumns4):
+        return 4, 4
+    return shape[1], layout.line_bytes(shape) if isinstance(layout, UInt8Lines) else 0

@@ -1,21 +1,23 @@
-"""Depthwise 3x3 convolutions of the ``dsp`` family over rows of any width: four outputs a turn, channel after channel.
+"""Depthwise 3x3 convolutions of the ``dsp`` family over rows of any width, or over columns of four pixels: four
+outputs a turn, channel after channel.
 
 Pixels stand in words of four bytes, p0 p2 p1 p3, so that UXTB16 yields the neighbours (p0, p1) and UXTB16 ROR #8
 (p2, p3). Weights are int16 pairs (w0, w1) and (w1, w2): one SMLAD and one SMLABB/BT/TB an output and row, where the
 three pixels stand as two in a register and one half of another.
 
 The stream holds a weight a byte, w0 w1 w1 w2 for each row: AND with 0xff00ff00 makes 256 * (w1, w2) of it, once a
-channel and call, on the stack. So y = 256 * acc + bias, the bias with eight bits below an accumulator's unit, and
+channel and call, on the stack (of columns: where they are wanted). So y = 256 * acc + bias, the bias with eight bits below an accumulator's unit, and
 USAT8(SMMUL(y, M) >> 9) serves all channels of right shifts from 2 on: dsp_requantization finds M and bias.
 
-Registers: r0-r2 rows, r3 bias, r4 tile, r5-r8 accumulators, r9 r10 weights, r11 r12 lr pixels.
-Stack: 0 end of the channel's tile, 4 bytes between groups, 8 M, 12 weights, 36 tile, 40 step between lines, 44 stream,
+Registers: r5-r8 accumulators, r9 r10 weights, r11 r12 lr pixels. Columns: r0 table of nine pointers, r1 tile, r2 end of
+stream, r3 stream, r4 4 * channel. Rows: r0-r2 rows, r3 bias, r4 tile; stack: 0 end of the channel's tile, 4 bytes between groups, 8 M, 12 weights, 36 tile, 40 step between lines, 44 stream,
 48 its end, 52 span.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from mbv2gen.dsp.assembly import Code, common_requantization, function
 from mbv2gen.dsp.shifts import DEPTHWISE_SHIFT
@@ -27,18 +29,51 @@ CHANNEL_BYTES = 20
 _MULTIPLIER, _WEIGHTS = 8, 12  # on the stack
 
 
-def _weights(row: int) -> str:
-    return f"ldrd r9, r10, [sp, #{_WEIGHTS + 8 * row}]"
+@dataclass(frozen=True)
+class _Operands:
+    """How a row's weights come into r9 and r10, and the pixels of its window into a register: the byte before the first
+    word, the words, the byte behind the last one."""
+
+    weights: Callable[[int], Code]
+    before: Callable[[str, int], Code]
+    word: Callable[[str, int, int], Code]
+    behind: Callable[[str, int], Code]
 
 
-def _stride_1(row: int, y: list[str]) -> Code:
+_ROWS = _Operands(
+    lambda row: [f"ldrd r9, r10, [sp, #{_WEIGHTS + 8 * row}]"],
+    lambda to, row: [f"ldrb {to}, [r{row}, #-1]"],
+    lambda to, row, _: [f"ldr {to}, [r{row}], #4"],
+    lambda to, row: [f"ldrb {to}, [r{row}]"],
+)
+
+
+def _columns(first_word: int) -> _Operands:
+    """Of three columns, from ``first_word`` on words, the others a byte."""
+    return _Operands(
+        lambda row: ["ldr r9, [r3], #4", "and r10, r9, #0xff00ff00", "lsl r9, r9, #8", "and r9, r9, #0xff00ff00"],
+        lambda to, row: _from_column("ldrb", to, row, 0),
+        lambda to, row, k: _from_column("ldr", to, row, first_word + k),
+        lambda to, row: _from_column("ldrb", to, row, 2),
+    )
+
+
+def _from_column(load: str, to: str, row: int, column: int) -> Code:
+    """In the order of columns 0, 1, 2; from the first to the second r12 holds the second's pointer."""
+    if column == 1:
+        return [f"{load} {to}, [r12, r4]"]
+    at = f"[r0, #{12 * row + 4 * column}]"
+    return [f"ldr {to}, {at}" if column else f"ldrd {to}, r12, {at}", f"{load} {to}, [{to}, r4]"]
+
+
+def _stride_1(given: _Operands, row: int, y: list[str]) -> Code:
     """Outputs 4g..4g+3 read pixels 4g-1..4g+4: the byte before the word and the byte behind it."""
     return [
-        f"ldrb lr, [r{row}, #-1]",
-        _weights(row),
-        f"ldr r11, [r{row}], #4",
+        *given.before("lr", row),
+        *given.weights(row),
+        *given.word("r11", row, 0),
         f"smlabb r5, lr, r9, {y[0]}",
-        f"ldrb lr, [r{row}]",
+        *given.behind("lr", row),
         "uxtb16 r12, r11, ror #8",
         "uxtb16 r11, r11",
         "smlad r5, r11, r10, r5",
@@ -51,14 +86,14 @@ def _stride_1(row: int, y: list[str]) -> Code:
     ]
 
 
-def _stride_2(row: int, y: list[str]) -> Code:
+def _stride_2(given: _Operands, row: int, y: list[str]) -> Code:
     """Padding on the left: output k reads pixels 2k-1, 2k, 2k+1; the byte before the line and two words."""
     return [
-        f"ldrb lr, [r{row}, #-1]",
-        _weights(row),
-        f"ldr r11, [r{row}], #4",
+        *given.before("lr", row),
+        *given.weights(row),
+        *given.word("r11", row, 0),
         f"smlabb r5, lr, r9, {y[0]}",
-        f"ldr lr, [r{row}], #4",
+        *given.word("lr", row, 1),
         "uxtb16 r12, r11, ror #8",
         "uxtb16 r11, r11",
         "smlad r5, r11, r10, r5",
@@ -73,12 +108,12 @@ def _stride_2(row: int, y: list[str]) -> Code:
     ]
 
 
-def _stride_2_same(row: int, y: list[str]) -> Code:
+def _stride_2_same(given: _Operands, row: int, y: list[str]) -> Code:
     """Padding on the right (TensorFlow's SAME): output k reads pixels 2k, 2k+1, 2k+2; two words and the byte behind."""
     return [
-        f"ldr r11, [r{row}], #4",
-        _weights(row),
-        f"ldr lr, [r{row}], #4",
+        *given.word("r11", row, 0),
+        *given.weights(row),
+        *given.word("lr", row, 1),
         "uxtb16 r12, r11, ror #8",
         "uxtb16 r11, r11",
         f"smlad r5, r11, r9, {y[0]}",
@@ -87,7 +122,7 @@ def _stride_2_same(row: int, y: list[str]) -> Code:
         "uxtb16 r11, lr",
         "uxtb16 r12, lr, ror #8",
         f"smlad r7, r11, r9, {y[2]}",
-        f"ldrb lr, [r{row}]",
+        *given.behind("lr", row),
         "smlabt r6, r11, r10, r6",
         f"smlad r8, r12, r9, {y[3]}",
         "smlabt r7, r12, r10, r7",
@@ -95,30 +130,30 @@ def _stride_2_same(row: int, y: list[str]) -> Code:
     ]
 
 
-def _rest_stride_1(row: int, y: list[str]) -> Code:
+def _rest_stride_1(given: _Operands, row: int, y: list[str]) -> Code:
     """Two outputs: pixels -1..2 of the word."""
     return [
-        *_rest_left(row, y),
+        *_rest_left(given, row, y),
         f"smlad r6, r11, r9, {y[1]}",
         "smlabt r6, r12, r10, r6",
     ]
 
 
-def _rest_stride_2(row: int, y: list[str]) -> Code:
+def _rest_stride_2(given: _Operands, row: int, y: list[str]) -> Code:
     """Two outputs: pixels -1..3 of the word."""
     return [
-        *_rest_left(row, y),
+        *_rest_left(given, row, y),
         f"smlatb r6, r11, r9, {y[1]}",
         "smlad r6, r12, r10, r6",
     ]
 
 
-def _rest_left(row: int, y: list[str]) -> Code:
+def _rest_left(given: _Operands, row: int, y: list[str]) -> Code:
     """The first output of two, from the byte before the word: the same at both strides."""
     return [
-        f"ldrb lr, [r{row}, #-1]",
-        _weights(row),
-        f"ldr r11, [r{row}], #4",
+        *given.before("lr", row),
+        *given.weights(row),
+        *given.word("r11", row, 0),
         f"smlabb r5, lr, r9, {y[0]}",
         "uxtb16 r12, r11, ror #8",
         "uxtb16 r11, r11",
@@ -126,12 +161,12 @@ def _rest_left(row: int, y: list[str]) -> Code:
     ]
 
 
-def _rest_stride_2_same(row: int, y: list[str]) -> Code:
+def _rest_stride_2_same(given: _Operands, row: int, y: list[str]) -> Code:
     """Two outputs: pixels 0..3 of the word and the byte behind it."""
     return [
-        f"ldr r11, [r{row}], #4",
-        _weights(row),
-        f"ldrb lr, [r{row}]",
+        *given.word("r11", row, 0),
+        *given.weights(row),
+        *given.behind("lr", row),
         "uxtb16 r12, r11, ror #8",
         "uxtb16 r11, r11",
         f"smlad r5, r11, r9, {y[0]}",
@@ -141,6 +176,7 @@ def _rest_stride_2_same(row: int, y: list[str]) -> Code:
     ]
 
 
+_PADDING = {"1": "1, padding left and right", "2": "2, padding left", "2_same": "2, padding right"}
 _FOUR = {"1": _stride_1, "2": _stride_2, "2_same": _stride_2_same}
 _TWO = {"1": _rest_stride_1, "2": _rest_stride_2, "2_same": _rest_stride_2_same}
 
@@ -186,7 +222,7 @@ def depthwise_rows(name: str, stride: str, rest: bool) -> str:
     code += channel_parameters("r11", _MULTIPLIER, with_bias=False, before=["str r11, [sp, #44]"])
     code.append("2:")
     for row in range(3):
-        code += _FOUR[stride](row, ["r3"] * 4 if row == 0 else list(_Y))
+        code += _FOUR[stride](_ROWS, row, ["r3"] * 4 if row == 0 else list(_Y))
     code += ["ldm sp, {r9, r10, r11}", *requantized(_Y, "r11")]
     code += ["strh r6, [r4, #4]", "strh r7, [r4, #8]", "strh r8, [r4, #12]", "strh r5, [r4]"]
     code += ["add r4, r4, r10", "cmp r4, r9", "bne 2b", *(_two_more(stride) if rest else [])]
@@ -194,15 +230,30 @@ def depthwise_rows(name: str, stride: str, rest: bool) -> str:
     code += ["add r0, r0, r5", "add r1, r1, r5", "add r2, r2, r5"]
     code += [*next_channel("r4"), "str r4, [sp, #36]", "add r7, r7, r4", "str r7, [sp]", "cmp r11, r6", "bne 1b"]
     code += ["add sp, #56", "pop {r4-r11, pc}"]
-    padding = {"1": "1, padding left and right", "2": "2, padding left", "2_same": "2, padding right"}[stride]
     more = ", then two" if rest else ""
-    return function(name, f"Depthwise 3x3, stride {padding}: a row of every channel, four outputs a turn{more}.", code)
+    return function(name, f"Depthwise 3x3, stride {_PADDING[stride]}: a row of every channel, four outputs a turn{more}.", code)
 
 
 def _two_more(stride: str) -> Code:
     """The last two outputs of a channel, into the group r4 has come to."""
     code: Code = []
     for row in range(3):
-        code += _TWO[stride](row, ["r3"] * 2 if row == 0 else list(_Y))
+        code += _TWO[stride](_ROWS, row, ["r3"] * 2 if row == 0 else list(_Y))
     code += [f"ldr r11, [sp, #{_MULTIPLIER}]", *requantized(_Y[:2], "r11")]
     return [*code, "strh r5, [r4]", "strh r6, [r4, #4]"]
+
+
+def depthwise_columns(name: str, stride: str) -> str:
+    """``void name(columns, tile, stream_end, stream)``: four outputs of all channels, from three columns of three rows.
+
+    ``stride`` as above. Of the columns one is its own, between its neighbours, at stride 1; at stride 2 two are its
+    own, the third stands on the side of the padding.
+    """
+    given = _columns(first_word=0 if stride == "2_same" else 1)
+    code = ["push {r4-r11, lr}", "mov r4, #0", "1:", "ldr r8, [r3], #8"]
+    for row in range(3):
+        code += _FOUR[stride](given, row, ["r8"] * 4 if row == 0 else list(_Y))
+    code += [f"ldr r11, [r3, #{4 - CHANNEL_BYTES}]", "add r4, r4, #4", *requantized(_Y, "r11")]
+    code += ["strh r6, [r1, #4]", "strh r7, [r1, #8]", "strh r8, [r1, #12]", "strh r5, [r1]", *next_channel("r1")]
+    code += ["cmp r3, r2", "bne 1b", "pop {r4-r11, pc}"]
+    return function(name, f"Depthwise 3x3, stride {_PADDING[stride]}: four outputs of every channel, from columns.", code)

@@ -12,8 +12,10 @@ from mbv2gen.dsp.packing import refuses_depthwise, refuses_linear, refuses_relu
 from mbv2gen.dsp.parameters import depthwise_parameters
 from mbv2gen.dsp.ranges import Layer, Ranges
 from mbv2gen.dsp.requantization import solve_add
+from mbv2gen.planning.channel_order import even
 from mbv2gen.planning.kernels import Contract, per_input, per_mac
-from mbv2gen.planning.layouts import Planes, PlaneTiles, RowNHWC, Sums, Tile16, UInt8Lines, Vector, even
+from mbv2gen.planning.layouts import Planes, PlaneTiles, RowNHWC, Sums, Tile16, UInt8Lines, Vector
+from mbv2gen.planning.ring_columns import RingColumns4
 from mbv2gen.quantized_network import QAdd, QConv2D, QDepthwiseConv2D, QFullyConnected, QOperator, QuantizedNetwork
 
 TILE_PAIR_BYTES = 16
@@ -63,6 +65,36 @@ def takes_add(operator: QOperator, network: QuantizedNetwork, known: Ranges) -> 
     """Two multiplications a value are exact for all 65,536 pairs."""
     assert isinstance(operator, QAdd)
     return (operator.act_min, operator.act_max) == (-128, 127) and solve_add(network, operator) is not None
+
+
+def in_columns(operator: QOperator, network: QuantizedNetwork) -> bool:
+    """Rows of inputs and output are whole columns of four pixels."""
+    return all(network.shape(name)[1] % 4 == 0 for name in (*operator.inputs, *operator.outputs))
+
+
+def takes_stem_columns(operator: QOperator, network: QuantizedNetwork, known: Ranges) -> bool:
+    """As takes_stem, an output of whole columns."""
+    return network.shape(operator.outputs[0])[1] % 4 == 0 and takes_stem(operator, network, known)
+
+
+def takes_relu_columns(operator: QOperator, network: QuantizedNetwork, known: Ranges) -> bool:
+    """As takes_relu, in columns."""
+    return in_columns(operator, network) and takes_relu(operator, network, known)
+
+
+def takes_linear_columns(operator: QOperator, network: QuantizedNetwork, known: Ranges) -> bool:
+    """As takes_linear, in columns."""
+    return in_columns(operator, network) and takes_linear(operator, network, known)
+
+
+def takes_depthwise_columns(operator: QOperator, network: QuantizedNetwork, known: Ranges) -> bool:
+    """As takes_depthwise, in columns."""
+    return in_columns(operator, network) and takes_depthwise(operator, network, known)
+
+
+def takes_add_columns(operator: QOperator, network: QuantizedNetwork, known: Ranges) -> bool:
+    """As takes_add, in columns."""
+    return in_columns(operator, network) and takes_add(operator, network, known)
 
 
 PLANES = ((6, 6), (3, 3))
@@ -154,5 +186,19 @@ DSP: tuple[Contract, ...] = (
     ),
     Contract("conv_1x1_tile_s8_dsp", "pointwise", PlaneTiles, RowNHWC, per_mac(0.78, 6), takes_linear, wide=True),
     Contract("add_s8_dsp", "add", RowNHWC, RowNHWC, per_input(7), takes_add, in_place=True),
+    Contract(
+        "conv_stem_columns_s8_dsp", "conv", RowNHWC, RingColumns4, per_mac(1.3, 2), takes_stem_columns, _stem_bytes,
+        tight=True,
+    ),
+    Contract(
+        "conv_1x1_columns_s8_dsp", "pointwise", RowNHWC, RingColumns4, per_mac(0.95, 4.5), takes_relu_columns,
+        _tile_bytes, tight=True,
+    ),
+    Contract(
+        "depthwise_conv_columns_s8_dsp", "depthwise", RingColumns4, Tile16, per_mac(2.4, 0), takes_depthwise_columns,
+        tight=True,
+    ),
+    Contract("conv_1x1_tile_s8_dsp", "pointwise", Tile16, RowNHWC, per_mac(0.85, 7), takes_linear_columns, tight=True),
+    Contract("add_s8_dsp", "add", RowNHWC, RowNHWC, per_input(8), takes_add_columns, in_place=True, tight=True),
 )
 # fmt: on

@@ -148,7 +148,7 @@ def piece_items(problem: Problem, first: int, end: int) -> tuple[Item, ...]:
     here = {item.name for item in items}
     earlier = {step.writes for step in problem.steps[:first]} | set(() if problem.is_fed else problem.network.inputs)
     for name in sorted((earlier & later) - here):
-        size = problem.row_bytes(name) * problem.layout(name).rows(problem.network.shape(name))
+        size = problem.place_bytes(name) * problem.places(name)
         zero = np.zeros(1, np.int64)
         items.append(Item(name, size, zero, zero + size, zero - 1, zero + over))
     return tuple(items)
@@ -156,7 +156,7 @@ def piece_items(problem: Problem, first: int, end: int) -> tuple[Item, ...]:
 
 def _whole(problem: Problem, lines: Timeline, item: Item, end: int) -> Item:
     """A tensor that a later segment reads: all its rows, alive to the end."""
-    row, height = item.size // lines.rows[item.name], problem.layout(item.name).rows(problem.network.shape(item.name))
+    row, height = problem.place_bytes(item.name), problem.places(item.name)
     begin = np.arange(height) * row if height == len(item.first) else np.zeros(1, np.int64)
     stop = begin + row if height == len(item.first) else begin + height * row
     return Item(item.name, height * row, begin, stop, item.first[: len(begin)], np.full(len(begin), end), item.over)

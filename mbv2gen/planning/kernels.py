@@ -3,16 +3,24 @@
 A kernel works in units. Unit u reads the rows [u * stride - pad, u * stride - pad + span) of an input, as far as they
 exist, and writes row u of its output; a reducing kernel (mean) writes its only row with its last unit. Rows are those
 of the layout, which may hold padding above and below the tensor's own.
+
+A *tight* kernel makes four pixels of a row a unit, a column; then tensors beside it are sequences of columns, row after
+row, and what is said of rows holds of columns: places in rings, times, lives.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from mbv2gen.dsp.ranges import Ranges
 from mbv2gen.network import Shape
 from mbv2gen.planning.layouts import Layout, PlanarLines, Planes, PlaneTiles, RowNHWC, Sums, Tile16, UInt8Lines, Vector
+from mbv2gen.planning.ring_columns import RingColumns4
 from mbv2gen.quantized_network import (
     QConv2D,
     QDepthwiseConv2D,
@@ -21,24 +29,54 @@ from mbv2gen.quantized_network import (
     QuantizedNetwork,
 )
 
+Ints: TypeAlias = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Rows cut into ``count`` columns each, and units of work, ``units`` of them a row of the output: the unit at
+    column g reads the columns [g * stride - pad, g * stride - pad + span) of each row of its window."""
+
+    count: int = 1
+    units: int = 1
+    span: int = 1
+    stride: int = 0
+    pad: int = 0
+
 
 @dataclass(frozen=True)
 class Access:
-    """The rows a unit reads: [u * stride - pad, u * stride - pad + span) of a tensor of ``height`` rows."""
+    """The rows a unit reads: [u * stride - pad, u * stride - pad + span) of a tensor of ``height`` rows.
+
+    Where rows are cut into columns, u is the unit's row, and places are columns counted row by row.
+    """
 
     tensor: str
     height: int
     span: int
     stride: int
     pad: int
+    columns: Columns = Columns()
 
-    def wanted(self, unit: int) -> int:
-        """Rows that must have been made before the unit can run."""
-        return min(self.height, max(0, unit * self.stride - self.pad + self.span))
+    @property
+    def places(self) -> int:
+        """Rows of the tensor, or columns of all of them."""
+        return self.height * self.columns.count
 
-    def oldest(self, unit: int) -> int:
-        """The first row the unit reads."""
-        return min(self.height, max(0, unit * self.stride - self.pad))
+    def wanted(self, units: Ints) -> Ints:
+        """How many places must have been made before each of ``units`` can run."""
+        c = self.columns
+        y, g = units // c.units, units % c.units
+        rows = np.clip(y * self.stride - self.pad + self.span, 0, self.height)
+        places: Ints = (rows - 1) * c.count + np.minimum(g * c.stride - c.pad + c.span, c.count)
+        return np.maximum(places, 0)
+
+    def oldest(self, units: Ints) -> Ints:
+        """The first place that each of ``units`` reads."""
+        c = self.columns
+        y, g = units // c.units, units % c.units
+        row: Ints = np.maximum(y * self.stride - self.pad, 0)
+        return np.minimum(row * c.count + np.maximum(g * c.stride - c.pad, 0), self.places)
 
 
 @dataclass(frozen=True)
@@ -49,9 +87,9 @@ class Contract:
     that it must survive from unit to unit; ``reduces``: the output's only row is complete with the last unit, and with
     ``accumulates`` it grows there from the first on; ``in_place``: the output row may lie exactly on the row of input
     0. ``whole_input``: every unit reads all rows; ``wide``: it trades memory for instructions, so that the planner
-    takes it only where the arena does not grow; ``tight``: it trades instructions for memory; ``special``: another
-    body does the same work, so that ``--optimize size`` does without it. ``instructions`` is an estimate for a whole
-    operator, good enough to choose by.
+    takes it only where the arena does not grow; ``tight``: it trades instructions for memory, its unit is a column of
+    four pixels; ``special``: another body does the same work, so that ``--optimize size`` does without it.
+    ``instructions`` is an estimate for a whole operator, good enough to choose by.
     """
 
     body: str
@@ -110,7 +148,10 @@ def units(candidate: Candidate, operator: QOperator, network: QuantizedNetwork) 
     """How many units an operator runs in: its output's rows, or its input's where it reduces them."""
     if candidate.contract.reduces:
         return candidate.input_layout.rows(network.shape(operator.inputs[0]))
-    return candidate.output_layout.rows(network.shape(operator.outputs[0])) // band(candidate, operator, network)
+    made = candidate.output_layout.rows(network.shape(operator.outputs[0])) // band(candidate, operator, network)
+    if candidate.contract.tight and isinstance(candidate.output_layout, RowNHWC):
+        return made * (network.shape(operator.outputs[0])[1] // 4)
+    return made
 
 
 def band(candidate: Candidate, operator: QOperator, network: QuantizedNetwork) -> int:
@@ -121,17 +162,36 @@ def band(candidate: Candidate, operator: QOperator, network: QuantizedNetwork) -
     return 1
 
 
-def wanted_layout(kind: type[Layout], operator: QOperator, shape: Shape) -> Layout:
-    """The concrete layout in which an operator wants its input of ``shape``."""
-    if kind in (Tile16, Sums, Vector, Planes, PlaneTiles):
+def wanted_layout(contract: Contract, operator: QOperator, shape: Shape) -> Layout:
+    """The concrete layout in which a kernel wants its input of ``shape``."""
+    kind = contract.reads
+    if kind is Tile16:
+        return Tile16(shape[1] // 4 if contract.tight else 1)
+    if kind in (Sums, Vector, Planes, PlaneTiles):
         return kind()
-    if kind in (PlanarLines, UInt8Lines) and isinstance(operator, QDepthwiseConv2D):
-        w = operator.window
-        out_h, out_w = w.output_size(shape[0], shape[1])
-        rows, columns = (out_h - 1) * w.stride_h + w.kernel_h, (out_w - 1) * w.stride_w + w.kernel_w
-        below, right = max(0, rows - w.pad_top - shape[0]), max(0, columns - w.pad_left - shape[1])
-        return UInt8Lines(w.pad_top, below) if kind is UInt8Lines else PlanarLines(w.pad_top, w.pad_left, below, right)
+    if isinstance(operator, QDepthwiseConv2D):
+        return _lines(kind, operator, shape)
     return RowNHWC()
+
+
+def can_write(contract: Contract, layout: Layout, shape: Shape) -> bool:
+    """Whether a kernel writes a tensor of ``shape`` in that layout."""
+    if isinstance(layout, Tile16):
+        return contract.writes is Tile16 and layout == Tile16(shape[1] // 4 if contract.tight else 1)
+    return isinstance(layout, contract.writes)
+
+
+def _lines(kind: type[Layout], operator: QDepthwiseConv2D, shape: Shape) -> Layout:
+    """Lines or columns with the padding that a depthwise convolution wants."""
+    w = operator.window
+    out_h, out_w = w.output_size(shape[0], shape[1])
+    rows, columns = (out_h - 1) * w.stride_h + w.kernel_h, (out_w - 1) * w.stride_w + w.kernel_w
+    below, right = max(0, rows - w.pad_top - shape[0]), max(0, columns - w.pad_left - shape[1])
+    if kind is RingColumns4:
+        return RingColumns4(w.stride_h, (w.stride_h - 1 - w.pad_top) % w.stride_h)
+    if kind is UInt8Lines:
+        return UInt8Lines(w.pad_top, below)
+    return PlanarLines(w.pad_top, w.pad_left, below, right) if kind is PlanarLines else RowNHWC()
 
 
 def per_mac(cost: float, per_output: float) -> Callable[[QOperator, QuantizedNetwork], float]:

@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbv2gen.network import Shape
-
-Int8Array: TypeAlias = NDArray[np.int8]
-Order: TypeAlias = tuple[int, ...]  # position in a layout -> channel; -1 where none stands
+from mbv2gen.planning.channel_order import Int8Array, Order, canonical, even, stored
+from mbv2gen.planning.ring_columns import RingColumns4
 
 
 @dataclass(frozen=True)
@@ -34,8 +33,8 @@ class RowNHWC:
         return row
 
     def decode(self, data: Int8Array, shape: Shape, order: Order | None = None) -> Int8Array:
-        """int8 [row_bytes] -> int8 [w][c]."""
-        return data.reshape(shape[1], shape[2])
+        """int8 [row_bytes] -> int8 [w][c]; of a column its pixels."""
+        return data.reshape(-1, shape[2])
 
     def encode(self, row: Int8Array, shape: Shape, order: Order | None = None) -> Int8Array:
         """int8 [w][c] -> int8 [row_bytes]."""
@@ -117,33 +116,42 @@ class UInt8Lines:
 class Tile16:
     """int16 (int8 + 128) tiles of the dsp kernels: [four pixels][pair of channels][4][2], 16 bytes a pair.
 
-    Bodies read pairs in turns of four: behind the last tile is room for what is missing to a turn.
+    Bodies read pairs in turns of four: behind the last tile is room for what is missing to a turn. Where units are
+    columns, a row of this layout is one tile, and a row of the tensor ``columns`` of them.
     """
 
+    columns: int = 1
+
     def rows(self, shape: Shape) -> int:
-        return shape[0]
+        return shape[0] * self.columns
 
     def tile_bytes(self, shape: Shape) -> int:
         return even(shape[2]) * 8
 
     def row_bytes(self, shape: Shape) -> int:
         missing = -(even(shape[2]) // 2) % 4
-        return -(-shape[1] // 4) * self.tile_bytes(shape) + 16 * missing
+        return -(-self.width(shape) // 4) * self.tile_bytes(shape) + 16 * missing
+
+    def width(self, shape: Shape) -> int:
+        """Pixels in a row of this layout."""
+        return shape[1] // self.columns
 
     def canonical_row(self, row: int, shape: Shape) -> int | None:
         """Which row of the tensor a row of the layout is."""
         return row
 
     def decode(self, data: Int8Array, shape: Shape, order: Order | None = None) -> Int8Array:
-        """int8 [row_bytes] -> int8 [w][c]; position k of the layout holds channel order[k]."""
-        tiles = data[: -(-shape[1] // 4) * self.tile_bytes(shape)].view(np.int16).reshape(-1, even(shape[2]) // 2, 4, 2)
-        pixels = tiles.transpose(0, 2, 1, 3).reshape(-1, even(shape[2]))[: shape[1]]
+        """int8 [row_bytes] -> int8 [width][c]; position k of the layout holds channel order[k]."""
+        width, channels = self.width(shape), even(shape[2])
+        tiles = data[: -(-width // 4) * self.tile_bytes(shape)].view(np.int16).reshape(-1, channels // 2, 4, 2)
+        pixels = tiles.transpose(0, 2, 1, 3).reshape(-1, channels)[:width]
         return canonical((pixels - 128).astype(np.int8), shape[2], order)
 
     def encode(self, row: Int8Array, shape: Shape, order: Order | None = None) -> Int8Array:
-        """int8 [w][c] -> int8 [row_bytes]; what fills up the last four pixels is 0."""
-        pixels = np.zeros((-(-shape[1] // 4) * 4, even(shape[2])), np.int16)
-        pixels[: shape[1]] = stored(row, order).astype(np.int16) + 128
+        """int8 [width][c] -> int8 [row_bytes]; what fills up the last four pixels is 0."""
+        width = self.width(shape)
+        pixels = np.zeros((-(-width // 4) * 4, even(shape[2])), np.int16)
+        pixels[:width] = stored(row, order).astype(np.int16) + 128
         tiles = pixels.reshape(-1, 4, even(shape[2]) // 2, 2).transpose(0, 2, 1, 3)
         flat = np.ascontiguousarray(tiles).reshape(-1).view(np.int8)
         return np.pad(flat, (0, self.row_bytes(shape) - len(flat)))
@@ -260,27 +268,5 @@ class Vector:
         return stored(row, order).reshape(-1)
 
 
-def even(channels: int) -> int:
-    """Channels filled up to pairs."""
-    return channels + channels % 2
-
-
-def canonical(pixels: Int8Array, channels: int, order: Order | None) -> Int8Array:
-    """int8 [w][position] -> int8 [w][channels]."""
-    result = np.zeros((len(pixels), channels), np.int8)
-    for position, channel in enumerate(order if order is not None else range(channels)):
-        if channel >= 0:
-            result[:, channel] = pixels[:, position]
-    return result
-
-
-def stored(row: Int8Array, order: Order | None) -> Int8Array:
-    """int8 [w][channels] -> int8 [w][position]; a position that no channel has holds -128, the zero of ReLU."""
-    filled = np.concatenate([row, np.full((len(row), 1), -128, np.int8)], axis=1)
-    if order is None:
-        return filled if row.shape[1] % 2 else row
-    return filled[:, [channel if channel >= 0 else row.shape[1] for channel in order]]
-
-
 CodedRows: TypeAlias = RowNHWC | UInt8Lines | Tile16 | Sums | Vector  # rows that encode and decode one by one
-Layout: TypeAlias = CodedRows | PlanarLines | Planes | PlaneTiles
+Layout: TypeAlias = CodedRows | RingColumns4 | PlanarLines | Planes | PlaneTiles

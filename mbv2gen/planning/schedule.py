@@ -3,7 +3,8 @@
 A segment runs consecutive operators together, row by row, as a pipeline: of all operators whose input rows are there,
 the one nearest the output runs its next unit. So a row is made only when nothing behind it can go on, a ring never
 holds more than its consumers still need, and no multiply-accumulate is done twice. The order depends on shapes alone;
-the C driver (mbv2_pipeline.c) takes the same decisions from the same few numbers.
+the C driver (mbv2_pipeline.c) takes the same decisions from the same few numbers. Where a tensor's rows are cut into
+columns, its places are columns, else rows.
 """
 
 from __future__ import annotations
@@ -13,13 +14,19 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mbv2gen.planning.kernels import Access, Candidate, accesses, band, units
-from mbv2gen.quantized_network import QuantizedNetwork
+from mbv2gen.planning.kernels import Access, Candidate, band, units
+from mbv2gen.planning.ring_columns import RingColumns4
+from mbv2gen.planning.tight import passing_ring, step_accesses, tensor_columns, unit_columns
+from mbv2gen.quantized_network import QOperator, QuantizedNetwork
 
 
 @dataclass(frozen=True)
 class Step:
-    """One operator in a pipeline: ``units`` of work, what they read, the tensor they write."""
+    """One operator in a pipeline: ``units`` of work, what they read, the tensor they write.
+
+    ``band``: places that a unit makes; ``unit_columns``: units a row; ``passing``: a second ring that it writes, place
+    by place with the first.
+    """
 
     layer: int
     operator: str
@@ -29,55 +36,70 @@ class Step:
     reduces: bool
     in_place: bool
     accumulates: bool = False
-    band: int = 1  # rows that a unit makes
+    band: int = 1
+    unit_columns: int = 1
+    passing: str | None = None
 
 
 @dataclass(frozen=True)
 class Lives:
-    """Of one tensor: for each row the time it is written and the time it is last read, both inclusive."""
+    """Of one tensor: for each place the time it is written and the time it is last read, both inclusive."""
 
     written: NDArray[np.int64]
     last_read: NDArray[np.int64]
 
-    def ring_rows(self) -> int:
-        """The least number of rows that a ring of consecutive rows must hold."""
-        rows = np.arange(len(self.written))
-        oldest_alive = [int(np.argmax(self.last_read >= t)) for t in self.written]
-        return int(np.max(rows - np.minimum(oldest_alive, rows))) + 1
+    def ring_places(self) -> int:
+        """The least number of places that a ring of consecutive ones must hold."""
+        places = np.arange(len(self.written))
+        reach = np.maximum.accumulate(self.last_read)
+        oldest_alive = np.searchsorted(reach, self.written)  # the first that is read at that time or later
+        return int(np.max(places - np.minimum(oldest_alive, places))) + 1
 
 
 def steps(network: QuantizedNetwork, chosen: tuple[Candidate, ...]) -> tuple[Step, ...]:
     """The network's operators as steps, in order."""
+    columns = tensor_columns(network, chosen)
     return tuple(
-        Step(
-            layer,
-            operator.name,
-            units(candidate, operator, network),
-            accesses(candidate, operator, network),
-            operator.outputs[0],
-            candidate.contract.reduces,
-            candidate.contract.in_place,
-            candidate.contract.accumulates,
-            band(candidate, operator, network),
-        )
+        _step(layer, operator, candidate, network, columns)
         for layer, (operator, candidate) in enumerate(zip(network.operators, chosen, strict=True))
+    )
+
+
+def _step(
+    layer: int, operator: QOperator, candidate: Candidate, network: QuantizedNetwork, columns: dict[str, int]
+) -> Step:
+    contract, output, layout = candidate.contract, operator.outputs[0], candidate.output_layout
+    passes = isinstance(layout, RingColumns4) and layout.rows_a_group > 1
+    return Step(
+        layer,
+        operator.name,
+        units(candidate, operator, network),
+        step_accesses(candidate, operator, network, columns),
+        output,
+        contract.reduces,
+        contract.in_place,
+        contract.accumulates,
+        1 if contract.tight else band(candidate, operator, network) * columns[output],
+        unit_columns(candidate, operator, network),
+        passing_ring(output) if passes else None,
     )
 
 
 FEED = -1  # the layer number of the step by which the caller pushes rows
 
 
-def feed(network: QuantizedNetwork) -> Step:
+def feed(network: QuantizedNetwork, chosen: tuple[Candidate, ...]) -> Step:
     """The caller as a step that makes the input's rows; it stands first, so it runs when nothing else can."""
     name = network.inputs[0]
-    return Step(FEED, "the caller", network.shape(name)[0], (), name, reduces=False, in_place=False)
+    columns = tensor_columns(network, chosen)[name]
+    return Step(FEED, "the caller", network.shape(name)[0], (), name, reduces=False, in_place=False, band=columns)
 
 
 def order(segment: tuple[Step, ...]) -> NDArray[np.int64]:
     """(step, unit) pairs [n][2] in the order in which a segment runs them."""
     producer = {step.writes: index for index, step in enumerate(segment)}
     needs = [
-        [(producer[r.tensor], [r.wanted(u) for u in range(step.units)]) for r in step.reads if r.tensor in producer]
+        [(producer[r.tensor], r.wanted(np.arange(step.units)).tolist()) for r in step.reads if r.tensor in producer]
         for step in segment
     ]
     last_consumer = list(range(len(segment)))
@@ -102,9 +124,9 @@ def order(segment: tuple[Step, ...]) -> NDArray[np.int64]:
 
 
 def lives(segment: tuple[Step, ...], sequence: NDArray[np.int64], start: int) -> dict[str, Lives]:
-    """Tensor -> the lives of its rows while the segment runs; unit i of the sequence runs at time start + i.
+    """Tensor -> the lives of its places while the segment runs; unit i of the sequence runs at time start + i.
 
-    A row that was there before is written at start - 1; rows that nobody in the segment reads last until they are
+    A place that was there before is written at start - 1; places that nobody in the segment reads last until they are
     written (or start - 1).
     """
     result: dict[str, Lives] = {}
@@ -113,13 +135,23 @@ def lives(segment: tuple[Step, ...], sequence: NDArray[np.int64], start: int) ->
         only = times[index][:1] if step.accumulates else times[index][-1:]
         written = only.copy() if step.reduces else np.repeat(times[index], step.band)
         result[step.writes] = Lives(written, times[index][-1:].copy() if step.reduces else written.copy())
+        if step.passing is not None:
+            result[step.passing] = Lives(written, written.copy())
     for index, step in enumerate(segment):
         for read in step.reads:
             if read.tensor not in result:
-                before = np.full(read.height, start - 1)
+                before = np.full(read.places, start - 1)
                 result[read.tensor] = Lives(before, before.copy())
-            last = result[read.tensor].last_read
-            for unit, time in enumerate(times[index]):
-                rows = slice(read.oldest(unit), read.wanted(unit))
-                last[rows] = np.maximum(last[rows], time)
+            _read(result[read.tensor].last_read, read, times[index])
     return result
+
+
+def _read(last: NDArray[np.int64], read: Access, times: NDArray[np.int64]) -> None:
+    """Put into ``last`` that unit u reads its places at times[u], which ascend."""
+    begin, end = read.oldest(np.arange(len(times))), read.wanted(np.arange(len(times)))
+    lengths = np.maximum(end - begin, 0)
+    starts = np.cumsum(lengths) - lengths
+    places = np.arange(int(lengths.sum())) - np.repeat(starts, lengths) + np.repeat(begin, lengths)
+    here = np.full_like(last, -1)
+    here[places] = np.repeat(times, lengths)  # of a place named twice the last time stands
+    np.maximum(last, here, out=last)

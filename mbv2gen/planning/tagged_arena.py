@@ -30,6 +30,23 @@ class TaggedArena:
         begin = buffer.offset + row % buffer.rows * buffer.row_bytes
         return self.inside(begin, buffer.row_bytes, f"row {row} of {buffer.tensor}")
 
+    def read_row(self, buffer: Buffer, row: int, who: str) -> NDArray[np.int8]:
+        """The bytes of a row, a copy; raises CheckFailed where one of them is not its own."""
+        parts = [self.read(*part, who) for part in self._parts(buffer, row)]
+        return np.concatenate(parts)
+
+    def write_row(self, buffer: Buffer, row: int, data: NDArray[np.int8] | None) -> None:
+        """``data`` None: only the owner changes."""
+        size = buffer.row_bytes // buffer.joined
+        for i, part in enumerate(self._parts(buffer, row)):
+            self.write(*part, None if data is None else data[i * size : (i + 1) * size])
+
+    def _parts(self, buffer: Buffer, row: int) -> list[tuple[slice, str, int]]:
+        """(bytes, tensor, place) of what a row joins."""
+        where, size = self.row(buffer, row), buffer.row_bytes // buffer.joined
+        begins = range(where.start, where.stop, size)
+        return [(slice(b, b + size), buffer.tensor, row * buffer.joined + i) for i, b in enumerate(begins)]
+
     def inside(self, begin: int, size: int, what: str) -> slice:
         if begin < 0 or begin + size > self.size:
             raise CheckFailed(f"arena check: {what} at {begin}..{begin + size} is outside the {self.size} B")

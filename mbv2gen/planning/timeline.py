@@ -5,7 +5,9 @@ Time counts units of work, from 0.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ from mbv2gen.planning.kernels import Candidate
 from mbv2gen.planning.layouts import Layout, RowNHWC, UInt8Lines
 from mbv2gen.planning.placement import Item
 from mbv2gen.planning.schedule import FEED, Lives, Step, lives, order
+from mbv2gen.planning.tight import tensor_columns
 from mbv2gen.quantized_network import QuantizedNetwork
 
 Times = NDArray[np.int64]
@@ -33,7 +36,7 @@ class Problem:
     @classmethod
     def of(cls, network: QuantizedNetwork, chosen: tuple[Candidate, ...], *, feed: str, keep_input: bool) -> Problem:
         """``feed`` is frame or rows."""
-        caller = (schedule.feed(network),) if feed == "rows" else ()
+        caller = (schedule.feed(network, chosen),) if feed == "rows" else ()
         return cls(network, chosen, (*caller, *schedule.steps(network, chosen)), keep_input)
 
     def with_kernels(self, chosen: tuple[Candidate, ...]) -> Problem:
@@ -47,27 +50,53 @@ class Problem:
     def is_fed(self) -> bool:
         return self.steps[0].layer == FEED
 
-    def layout(self, tensor: str) -> Layout:
-        if tensor in self.network.inputs:
-            return RowNHWC()
-        operators = zip(self.network.operators, self.chosen, strict=True)
-        return next(candidate.output_layout for operator, candidate in operators if operator.outputs[0] == tensor)
+    @cached_property
+    def columns(self) -> dict[str, int]:
+        """Tensor -> columns a row."""
+        return tensor_columns(self.network, self.chosen)
 
     def kernels(self, first: int, end: int) -> tuple[Candidate, ...]:
         """Of the steps first .. end - 1."""
         return self.chosen[max(0, first - self.is_fed) : end - self.is_fed]
 
-    def row_bytes(self, tensor: str) -> int:
-        return self.layout(tensor).row_bytes(self.network.shape(tensor))
+    @cached_property
+    def _rings(self) -> dict[str, tuple[str, Layout]]:
+        """Ring -> its tensor, and the layout it is written in."""
+        rings: dict[str, tuple[str, Layout]] = {name: (name, RowNHWC()) for name in self.network.inputs}
+        for step in self.steps:
+            if step.layer != FEED:
+                ring = step.writes, self.chosen[step.layer].output_layout
+                rings |= {name: ring for name in (step.writes, step.passing) if name is not None}
+        return rings
+
+    def tensor(self, ring: str) -> str:
+        """The tensor that stands in a ring."""
+        return self._rings[ring][0]
+
+    def layout(self, ring: str) -> Layout:
+        """The layout of the tensor in a ring."""
+        return self._rings[ring][1]
+
+    def place_bytes(self, ring: str) -> int:
+        """Bytes of a row, or of a column where rows are cut into columns."""
+        layout, tensor = self.layout(ring), self.tensor(ring)
+        size = layout.row_bytes(self.network.shape(tensor))
+        return size // self.columns[tensor] if isinstance(layout, RowNHWC) else size
+
+    def places(self, ring: str) -> int:
+        """Rows or columns of the whole tensor, as its layout counts them."""
+        layout, tensor = self.layout(ring), self.tensor(ring)
+        rows = layout.rows(self.network.shape(tensor))
+        return rows * self.columns[tensor] if isinstance(layout, RowNHWC) else rows
 
 
 @dataclass(frozen=True, eq=False)
 class Timeline:
-    """``rows``: of each tensor the rows that stand in the arena at a time (a ring where fewer than it has);
-    ``scratches``: bytes an operator; ``times``: when each layer's units run."""
+    """``places``: of each tensor the rows (or columns) that stand in the arena at a time, a ring where fewer than it
+    has; ``scratches``: bytes an operator; ``times``: when each layer's units run."""
 
     items: tuple[Item, ...]
-    rows: dict[str, int]
+    places: dict[str, int]
     scratches: dict[str, int]
     times: dict[int, Times]
 
@@ -95,15 +124,15 @@ def timeline(problem: Problem, segments: Segments) -> Timeline:
     for name in {*problem.network.outputs, *kept} & set(all_lives):
         all_lives[name] = Lives(all_lives[name].written, np.full_like(all_lives[name].last_read, end))
     crossing |= {*problem.network.outputs, *(() if fed else problem.network.inputs)}
-    rows = _rows(segments, all_lives, crossing)
+    places = _places(segments, all_lives, crossing)
     over = {step.writes: step.reads[0].tensor for segment in segments for step in segment if step.in_place}
     pushed = problem.network.inputs if fed else ()
     tensors = [
-        _tensor_item(problem, name, life, rows[name], name in pushed, over.get(name))
+        _tensor_item(problem, name, life, places[name], name in pushed, over.get(name))
         for name, life in all_lives.items()
     ]
     scratches = _scratches(problem, segments)
-    return Timeline((*tensors, *_scratch_items(problem, scratches, times)), rows, scratches, times)
+    return Timeline((*tensors, *_scratch_items(problem, scratches, times)), places, scratches, times)
 
 
 def _lives(segments: Segments) -> tuple[dict[str, Lives], set[str], dict[int, Times], int]:
@@ -114,7 +143,7 @@ def _lives(segments: Segments) -> tuple[dict[str, Lives], set[str], dict[int, Ti
     now = 0
     for segment in segments:
         sequence = order(segment)
-        written_here = {step.writes for step in segment}
+        written_here = {name for step in segment for name in (step.writes, step.passing)}
         for name, life in lives(segment, sequence, now).items():
             if name not in written_here:
                 crossing.add(name)
@@ -129,28 +158,32 @@ def _lives(segments: Segments) -> tuple[dict[str, Lives], set[str], dict[int, Ti
     return merged, crossing, times, now
 
 
-def _rows(segments: Segments, all_lives: dict[str, Lives], crossing: set[str]) -> dict[str, int]:
-    """Whole tensors at cuts, and where a unit reads all rows and wants them in order; else rings, of whole bands."""
+def _places(segments: Segments, all_lives: dict[str, Lives], crossing: set[str]) -> dict[str, int]:
+    """Whole tensors at cuts, and where a unit reads all rows and wants them in order; else rings, of whole bands, and
+    of whole rows where columns are read or written by rows."""
     reads = [read for segment in segments for step in segment for read in step.reads]
     whole = crossing | {read.tensor for read in reads if read.stride == 0}
-    bands = {step.writes: step.band for segment in segments for step in segment}
-    rows = {}
+    turns: dict[str, int] = {step.writes: step.band for segment in segments for step in segment}
+    for read in reads:
+        if read.columns.stride == 0:
+            turns[read.tensor] = math.lcm(turns.get(read.tensor, 1), read.columns.count)
+    places = {}
     for name, life in all_lives.items():
-        height = len(life.written)
-        rows[name] = height if name in whole else min(height, -(-life.ring_rows() // bands[name]) * bands[name])
-    return rows
+        height, turn = len(life.written), turns.get(name, 1)
+        places[name] = height if name in whole else min(height, -(-life.ring_places() // turn) * turn)
+    return places
 
 
-def _tensor_item(problem: Problem, name: str, life: Lives, rows: int, pushed: bool, over: str | None) -> Item:
-    row_bytes = problem.row_bytes(name)
-    begin = np.arange(len(life.written)) % rows * row_bytes
-    end, first, last = begin + row_bytes, life.written, life.last_read
+def _tensor_item(problem: Problem, name: str, life: Lives, places: int, pushed: bool, over: str | None) -> Item:
+    place_bytes = problem.place_bytes(name)
+    begin = np.arange(len(life.written)) % places * place_bytes
+    end, first, last = begin + place_bytes, life.written, life.last_read
     if isinstance(problem.layout(name), UInt8Lines):  # a slot is cleared once, for all its rows
-        begin, end, first, last = _slots(begin, row_bytes, first, last)
+        begin, end, first, last = _slots(begin, place_bytes, first, last)
     if pushed:  # as soon as the ring has room, not only when a row is due
-        begin, end = np.array([0]), np.array([rows * row_bytes])
+        begin, end = np.array([0]), np.array([places * place_bytes])
         first, last = np.array([-1]), np.array([life.last_read.max()])
-    return Item(name, rows * row_bytes, begin, end, first, last, over)
+    return Item(name, places * place_bytes, begin, end, first, last, over)
 
 
 def _slots(begin: Times, row_bytes: int, first: Times, last: Times) -> tuple[Times, Times, Times, Times]:

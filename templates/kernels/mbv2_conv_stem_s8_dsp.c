@@ -24,28 +24,52 @@ static void copy_edge(const mbv2_conv_stem_dsp *layer, uint8_t *arena, int32_t t
     }
 }
 
+/* The rows of the windows of output row y; NULL where one of them is not in the picture. */
+static int32_t find_rows(const mbv2_conv_stem_dsp *layer, uint8_t *arena, uint32_t y, const int8_t *row[3]) {
+    const int32_t top = (int32_t)y * 2 - layer->pad_top;
+    const int inside = top >= 0 && top + 3 <= layer->conv.in_h;
+    for (int32_t r = 0; r < 3; r++) row[r] = inside ? mbv2_row(arena, &layer->conv.input, (uint32_t)(top + r)) : NULL;
+    return top;
+}
+
+/* The tile of the four windows from output x on. */
+static void window_tile(const mbv2_conv_stem_dsp *layer, uint8_t *arena, const int8_t *const row[3], int32_t top, uint32_t x) {
+    int16_t *tile = (int16_t *)(void *)(arena + layer->conv.tile);
+    const int32_t channels = layer->conv.in_c;
+    const int32_t first = (int32_t)x * 2 - layer->pad_left;
+    const int32_t at = first * channels - layer->lead;
+    if (row[0] && at >= 0 && at + layer->read_bytes <= layer->in_w * channels) {
+        layer->im2col(row[0] + at, row[1] + at, row[2] + at, tile);
+    } else {
+        const uint32_t edge_row = channels == 3 ? 28 : 12;
+        const uint8_t *edge = arena + layer->edge;
+        copy_edge(layer, arena, top, first, edge_row);
+        layer->im2col_edge(edge, edge + edge_row, edge + 2 * edge_row, tile);
+    }
+}
+
 void mbv2_conv_stem_s8_dsp(const mbv2_conv_stem_dsp *layer, uint8_t *arena, uint32_t unit) {
     const mbv2_conv_1x1_dsp *conv = &layer->conv;
     uint8_t *out = mbv2_lines_row(&conv->output, arena, unit, conv->line_top, layer->out_h);
     if (out == NULL) return;
-    int16_t *tile = (int16_t *)(void *)(arena + conv->tile);
-    const int32_t channels = conv->in_c;
-    const int32_t top = (int32_t)(unit - conv->line_top) * 2 - layer->pad_top;
-    const uint32_t edge_row = channels == 3 ? 28 : 12;
-    const int inside_rows = top >= 0 && top + 3 <= conv->in_h;
-    const int8_t *row[3] = {0};
-    for (int32_t r = 0; inside_rows && r < 3; r++) row[r] = mbv2_row(arena, &conv->input, (uint32_t)(top + r));
+    const int8_t *row[3];
+    const int32_t top = find_rows(layer, arena, unit - conv->line_top, row);
     for (uint32_t x = 0; x < conv->width; x += 4, out += 4) {
-        const uint32_t pixels = conv->width - x < 4 ? conv->width - x : 4;
-        const int32_t first = (int32_t)x * 2 - layer->pad_left;
-        const int32_t at = first * channels - layer->lead;
-        if (inside_rows && at >= 0 && at + layer->read_bytes <= layer->in_w * channels) {
-            layer->im2col(row[0] + at, row[1] + at, row[2] + at, tile);
-        } else {
-            copy_edge(layer, arena, top, first, edge_row);
-            const uint8_t *edge = arena + layer->edge;
-            layer->im2col_edge(edge, edge + edge_row, edge + 2 * edge_row, tile);
-        }
-        mbv2_tile_to_lines(conv, tile, out, pixels);
+        window_tile(layer, arena, row, top, x);
+        mbv2_tile_to_lines(conv, (const int16_t *)(void *)(arena + conv->tile), out, conv->width - x < 4 ? conv->width - x : 4);
+    }
+}
+
+/* Four pixels of each row of a group. */
+void mbv2_conv_stem_columns_s8_dsp(const mbv2_conv_stem_columns_dsp *layer, uint8_t *arena, uint32_t unit) {
+    const mbv2_conv_1x1_dsp *conv = &layer->stem.conv;
+    const mbv2_column_group *group = &layer->group;
+    const uint32_t above = unit / group->columns * group->rows - group->above, column = unit % group->columns;
+    for (uint32_t r = 0; r < group->rows; r++) {
+        if (above + r >= group->height) continue; /* above the plane it wraps round */
+        const int8_t *row[3];
+        const int32_t top = find_rows(&layer->stem, arena, above + r, row);
+        window_tile(&layer->stem, arena, row, top, 4 * column);
+        mbv2_tile_to_lines(conv, (const int16_t *)(void *)(arena + conv->tile), mbv2_group_column(group, &conv->output, arena, unit, r), 4);
     }
 }

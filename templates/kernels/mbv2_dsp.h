@@ -72,6 +72,38 @@ typedef struct mbv2_depthwise_dsp {
     uint8_t stride_h, stride_w, pad_left;
 } mbv2_depthwise_dsp;
 
+/* Where a unit of columns goes: columns of the `rows` rows of a group, of which the last stands in the layer's output, the
+ * one above it in `passing`. `above`: rows of the first group above the plane. */
+typedef struct mbv2_column_group {
+    mbv2_rows passing;
+    uint16_t height, columns;
+    uint8_t rows, above;
+} mbv2_column_group;
+
+/* 1x1 convolution and first convolution to columns. */
+typedef struct mbv2_conv_1x1_columns_dsp {
+    mbv2_conv_1x1_dsp conv;
+    mbv2_column_group group;
+} mbv2_conv_1x1_columns_dsp;
+
+typedef struct mbv2_conv_stem_columns_dsp {
+    mbv2_conv_stem_dsp stem;
+    mbv2_column_group group;
+} mbv2_conv_stem_columns_dsp;
+
+/* Depthwise 3x3, columns to one tile. Rows of the input stand in groups of `stride`, as said above; columns outside the
+ * plane read as `zeros`. */
+typedef struct mbv2_depthwise_columns_dsp {
+    mbv2_rows input, passing;
+    mbv2_rows output;
+    mbv2_dw_columns_body *body;
+    const uint32_t *stream;
+    const uint32_t *zeros; /* a word a channel */
+    mbv2_general general;
+    uint16_t channels, in_h, in_columns, out_columns; /* channels: even */
+    uint8_t stride, pad_top, pad_left, above;
+} mbv2_depthwise_columns_dsp;
+
 /* Depthwise 3x3 on planes of 6x6 or 3x3, to tiles in linear order. */
 typedef struct mbv2_depthwise_planes_dsp {
     mbv2_rows input;
@@ -109,12 +141,16 @@ typedef struct mbv2_fully_connected_dsp {
     int16_t output_zero_point, act_min, act_max;
 } mbv2_fully_connected_dsp;
 
-/* The name says the layouts: NHWC unless it says lines, sums (output) or tile (input). */
+/* The name says the layouts: NHWC unless it says lines, columns, sums (output) or tile (input). A unit is a row, of kernels
+ * on columns four pixels of one; to conv_1x1_tile and add those are a row of four pixels. */
 void mbv2_conv_1x1_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
 void mbv2_conv_1x1_lines_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
 void mbv2_conv_1x1_tile_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
 void mbv2_conv_stem_s8_dsp(const mbv2_conv_stem_dsp *layer, uint8_t *arena, uint32_t unit);
 void mbv2_depthwise_conv_s8_dsp(const mbv2_depthwise_dsp *layer, uint8_t *arena, uint32_t unit);
+void mbv2_conv_1x1_columns_s8_dsp(const mbv2_conv_1x1_columns_dsp *layer, uint8_t *arena, uint32_t unit);
+void mbv2_conv_stem_columns_s8_dsp(const mbv2_conv_stem_columns_dsp *layer, uint8_t *arena, uint32_t unit);
+void mbv2_depthwise_conv_columns_s8_dsp(const mbv2_depthwise_columns_dsp *layer, uint8_t *arena, uint32_t unit);
 void mbv2_conv_1x1_planes_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
 void mbv2_depthwise_conv_planes_s8_dsp(const mbv2_depthwise_planes_dsp *layer, uint8_t *arena, uint32_t unit);
 void mbv2_conv_1x1_sums_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
@@ -126,6 +162,9 @@ void mbv2_fully_connected_s8_dsp(const mbv2_fully_connected_dsp *layer, uint8_t 
 
 /* Row `unit` of a lines tensor: prepares its padding; NULL where the row is padding altogether (and done), else channel 0. */
 uint8_t *mbv2_lines_row(const mbv2_rows *lines, uint8_t *arena, uint32_t unit, uint32_t top, uint32_t height);
+
+/* Column `unit` of row `row` of a group. */
+uint8_t *mbv2_group_column(const mbv2_column_group *group, const mbv2_rows *last, uint8_t *arena, uint32_t unit, uint32_t row);
 
 /* One group of `pixels` (1..4) from its tile to lines at `out`, or to NHWC at `out`. */
 void mbv2_tile_to_lines(const mbv2_conv_1x1_dsp *layer, const int16_t *tile, uint8_t *out, uint32_t pixels);

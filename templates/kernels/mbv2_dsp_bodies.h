@@ -14,6 +14,7 @@
  *         pixels that fill up the last word are 0 (a pw_* body of that many pixels stores them so). Depthwise bodies
  *         take padding from the byte before the line and from the byte (word) behind it, which must be 0: a pad word
  *         between lines where the width is a multiple of 4, none elsewhere; one word in front of the first.
+ * column  four pixels of one row as uint8: a word p0 p2 p1 p3 a channel.
  * plane   one channel of a small plane, its pixels in linear order in words as above. 6x6: 36 bytes, 8 zero bytes in
  *         front of the first plane and behind each: 44 bytes a plane. 3x3: 12 bytes a plane, the last three unused.
  * NHWC    int8, any alignment unless said.
@@ -141,6 +142,15 @@ typedef void mbv2_dw_rows_body(const void *row0, const void *row1, const void *r
 
 mbv2_dw_rows_body mbv2_dw_rows1_dsp, mbv2_dw_rows2_dsp, mbv2_dw_rows2_same_dsp;
 mbv2_dw_rows_body mbv2_dw_rows1_rest2_dsp, mbv2_dw_rows2_rest2_dsp, mbv2_dw_rows2_same_rest2_dsp;
+
+/* Depthwise 3x3 from columns: four outputs of all channels. `columns` are three of each of three input rows, as pointers
+ * to channel 0; of a column of which one pixel is read, to that byte. Streams and tile as above.
+ * dw_columns1       stride 1, padding left and right: the byte before, a word, the byte behind
+ * dw_columns2       stride 2, padding left: the byte before, two words
+ * dw_columns2_same  stride 2, padding right: two words, the byte behind */
+typedef void mbv2_dw_columns_body(const uint8_t *const columns[9], void *tile, const void *stream_end, const void *stream);
+
+mbv2_dw_columns_body mbv2_dw_columns1_dsp, mbv2_dw_columns2_dsp, mbv2_dw_columns2_same_dsp;
 
 /* Depthwise 3x3 on planes, padding 1, all channels. Outputs go to the tile in linear order, in groups of four that are
  * `group_bytes` apart.

@@ -20,6 +20,10 @@ uint8_t *mbv2_lines_row(const mbv2_rows *lines, uint8_t *arena, uint32_t unit, u
     return unit - top < height ? row + MBV2_LINES_LEAD : NULL; /* above the plane unit - top wraps round */
 }
 
+uint8_t *mbv2_group_column(const mbv2_column_group *group, const mbv2_rows *last, uint8_t *arena, uint32_t unit, uint32_t row) {
+    return (uint8_t *)mbv2_row(arena, row + 1 == group->rows ? last : &group->passing, unit);
+}
+
 int32_t mbv2_general_output(const mbv2_general *general, const uint32_t *record, int32_t acc) {
     const int32_t sum = (acc >> general->tile_shift) + (int32_t)record[1]; /* the shift is exact */
     const int32_t value = mbv2_requantize(sum, (int32_t)record[2], (int32_t)record[3]) + general->zero_point;

@@ -357,6 +357,37 @@ DW_ROWS(dw_rows1_rest2, 1, 1, 2)
 DW_ROWS(dw_rows2_rest2, 2, 1, 2)
 DW_ROWS(dw_rows2_same_rest2, 2, 0, 2)
 
+/* Pixel x, from 0 on, that a window reads of three columns: `before` (0 or 1) single bytes, words, a byte behind them. */
+static int32_t column_pixel(const uint8_t *const *columns, int32_t before, int32_t words, int32_t x, int32_t c) {
+    const int32_t at = x - before;
+    if (at < 0) return columns[0][4 * c];
+    return at / 4 < words ? pixel_at(columns[before + at / 4] + 4 * c, at % 4) : columns[2][4 * c];
+}
+
+static void dw_columns(const uint8_t *const *columns, bytes_out tile, bytes_in stream_end, bytes_in channel,
+                       int32_t stride, int32_t before) {
+    for (int32_t c = 0; channel != stream_end; c++, channel += DW_CHANNEL_BYTES) {
+        for (int32_t x = 0; x < 4; x++) {
+            uint32_t acc = word_at(channel + 32);
+            for (int32_t r = 0; r < 3; r++) {
+                for (int32_t k = 0; k < 3; k++) {
+                    const int32_t pixel = column_pixel(columns + 3 * r, before, stride, x * stride + k, c);
+                    acc += (uint32_t)(pixel * dw_weight(channel, r, k));
+                }
+            }
+            dw_store(channel, acc, tile + tile_place(c) + x * PIXEL_BYTES);
+        }
+    }
+}
+
+#define DW_COLUMNS(name, stride, before)                                                                         \
+    void MBV2_TWIN(name)(const uint8_t *const columns[9], void *tile, const void *stream_end, const void *stream) { \
+        dw_columns(columns, (bytes_out)tile, (bytes_in)stream_end, (bytes_in)stream, stride, before);            \
+    }
+DW_COLUMNS(dw_columns1, 1, 1)
+DW_COLUMNS(dw_columns2, 2, 1)
+DW_COLUMNS(dw_columns2_same, 2, 0)
+
 /* Output (y, x) of a plane of `size` pixels a side. Rows first_row..last_row exist: the 6x6 bodies read zeros above and
  * below, so theirs are more than six. */
 typedef struct mbv2_plane {

@@ -14,11 +14,14 @@
 extern "C" {
 #endif
 
-/* Unit u needs min(height, max(0, u * stride + first)) rows from layer `source` of the segment. */
+/* What unit g of row y needs from layer `source` of the segment: min(height, max(0, y * stride + first)) rows, of the last
+ * of them only min(columns, g * column_stride + column_first) columns. Layers make rows from the first column to the last,
+ * those that work by rows all at once: what stands where is counted in columns, which are rows where `columns` is 1. */
 typedef struct mbv2_need {
     uint16_t height;
     int16_t first;
-    uint8_t stride;
+    uint16_t columns, column_first;
+    uint8_t stride, column_stride;
     uint8_t source;
 } mbv2_need;
 
@@ -26,10 +29,11 @@ typedef struct mbv2_need {
 typedef struct mbv2_step {
     mbv2_need need[2];
     uint16_t units;
+    uint16_t unit_columns; /* units a row */
+    uint16_t band;         /* rows or columns that a unit makes */
     uint8_t needs;         /* how many of `need` count */
     uint8_t last_consumer; /* the last layer of the segment that reads this one's output; itself where none does */
     uint8_t reduces;       /* the output's only row is made by the last unit */
-    uint8_t band;          /* otherwise a unit makes this many rows */
 } mbv2_step;
 
 /* The layer that works next, searched from layer `from` towards the input, or -1 if none can go on; done[i] counts the

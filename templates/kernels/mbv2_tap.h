@@ -17,7 +17,7 @@ extern "C" {
 /* Supplied by the application: `count` values of row `row` of layer `layer`, from value `first` of the row on. */
 void mbv2_tap(unsigned layer, unsigned row, unsigned first, const int8_t *values, unsigned count);
 
-/* NHWC rows; int8 lines; uint8 lines in words p0 p2 p1 p3 (of a row or of a plane); int16 tiles
+/* NHWC rows; int8 lines; uint8 lines in words p0 p2 p1 p3 (of a row, a column or a plane); int16 tiles
  * [4 pixels][pair of channels][4][2]; int32 sums of one pixel's values + 128 (mbv2_tap_sums.h). */
 typedef enum mbv2_tap_form {
     MBV2_TAP_NHWC,
@@ -35,6 +35,9 @@ typedef struct mbv2_tap_layer {
                                  often they hold the pixel) */
     unsigned h, w, c;
     const int16_t *order;     /* channel of each position; NULL: its own */
+    unsigned columns;         /* units a row, where a unit is a column of four pixels; else 0 */
+    unsigned group;           /* of so many rows, the last of them in `rows`, the others in `passing` */
+    mbv2_rows passing;
 } mbv2_tap_layer;
 
 /* Pixel x of the channel at position k of a row. */
@@ -50,7 +53,7 @@ static inline int8_t mbv2_tap_value(const mbv2_tap_layer *tap, const uint8_t *ro
     }
 }
 
-/* Pixel x of row y of the tensor; `row` points to that row, or to the layout's row that holds it from pixel `at` on. */
+/* Pixel x of row y of the tensor: pixel `at` of what `row` points to. */
 static inline void mbv2_tap_pixel(const mbv2_tap_layer *tap, const uint8_t *row, unsigned at, unsigned layer, unsigned y,
                                   unsigned x) {
     const unsigned positions = tap->order ? tap->c + tap->c % 2 : tap->c;
@@ -59,19 +62,32 @@ static inline void mbv2_tap_pixel(const mbv2_tap_layer *tap, const uint8_t *row,
         const unsigned count = tap->c - first < sizeof values ? tap->c - first : (unsigned)sizeof values;
         for (unsigned k = 0; k < positions; k++) {
             const unsigned channel = tap->order ? (unsigned)tap->order[k] : k; /* -1, nothing, is large */
-            if (channel - first < count) values[channel - first] = mbv2_tap_value(tap, row, at + x, k);
+            if (channel - first < count) values[channel - first] = mbv2_tap_value(tap, row, at, k);
         }
         mbv2_tap(layer, y, x * tap->c + first, values, count);
     }
 }
 
+static inline void mbv2_tap_column(const mbv2_tap_layer *tap, const uint8_t *arena, unsigned layer, uint32_t unit) {
+    for (unsigned r = 0; r < tap->group; r++) {
+        const mbv2_rows *ring = r + 1 == tap->group ? &tap->rows : &tap->passing;
+        const unsigned y = unit / tap->columns * tap->group + r - tap->top, x = unit % tap->columns * 4;
+        const uint8_t *column = arena + ring->offset + unit % ring->rows * ring->row_bytes;
+        for (unsigned at = 0; y < tap->h && at < 4; at++) mbv2_tap_pixel(tap, column, at, layer, y, x + at);
+    }
+}
+
 static inline void mbv2_tap_row(const mbv2_tap_layer *tap, const uint8_t *arena, unsigned layer, uint32_t unit) {
+    if (tap->columns) {
+        mbv2_tap_column(tap, arena, layer, unit);
+        return;
+    }
     for (unsigned i = 0; i < tap->band; i++) {
         const unsigned nhwc = tap->form == MBV2_TAP_NHWC;
         const unsigned slot = (nhwc ? unit * tap->band + i : unit) % tap->rows.rows;
         const unsigned y = unit * tap->band + i - tap->top; /* a row of padding above wraps round */
         const uint8_t *row = arena + tap->rows.offset + slot * tap->rows.row_bytes;
-        for (unsigned x = 0; y < tap->h && x < tap->w; x++) mbv2_tap_pixel(tap, row, nhwc ? 0 : i * tap->w, layer, y, x);
+        for (unsigned x = 0; y < tap->h && x < tap->w; x++) mbv2_tap_pixel(tap, row, nhwc ? x : i * tap->w + x, layer, y, x);
     }
 }
 #endif

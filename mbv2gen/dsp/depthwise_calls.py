@@ -1,0 +1,83 @@
+"""Depthwise calls: the struct of a depthwise kernel on rows, columns or planes (templates/kernels/mbv2_dsp.h)."""
+
+from __future__ import annotations
+
+from mbv2gen.dsp.call_fields import table
+from mbv2gen.dsp.kernels import plane_body
+from mbv2gen.dsp.packing import PackedDepthwise
+from mbv2gen.network import Shape
+from mbv2gen.packing.fields import Fields, Symbol, TableName
+from mbv2gen.packing.plain_calls import rows_field
+from mbv2gen.plan import Buffer
+from mbv2gen.planning.layouts import Planes
+from mbv2gen.planning.ring_columns import RingColumns4
+from mbv2gen.quantized_network import QDepthwiseConv2D
+
+COLUMNS_STRUCT = "mbv2_depthwise_columns_dsp"
+
+
+def depthwise_call(
+    operator: QDepthwiseConv2D,
+    packed: PackedDepthwise,
+    shape: Shape,
+    inputs: tuple[Buffer, ...],
+    output: Buffer,
+    general: Fields,
+) -> tuple[str, Fields]:
+    """-> (struct, fields); ``shape`` is the input's, ``general`` a mbv2_general. Columns want a table ``zeros`` too."""
+    layout, rows = inputs[0].layout, (("input", rows_field(inputs[0])), ("output", rows_field(output)))
+    channels = ("channels", packed.stream.channels)
+    w = operator.window
+    if isinstance(layout, RingColumns4):
+        return COLUMNS_STRUCT, _columns_fields(operator, packed, shape, inputs, output, general)
+    if isinstance(layout, Planes):
+        body = Symbol(f"mbv2_{plane_body(operator, shape[:2])}_dsp")
+        stream = ("stream", table("stream", packed.stream))
+        return "mbv2_depthwise_planes_dsp", (*rows, ("body", body), stream, channels, ("lead", layout.lead(shape)))
+    return "mbv2_depthwise_dsp", (
+        *rows,
+        ("body", Symbol(f"mbv2_dw_rows{_form(operator)}_dsp")),
+        ("stream", table("stream", packed.stream)),
+        ("general", general),
+        channels,
+        ("in_w", shape[1]),
+        ("out_w", w.output_size(shape[0], shape[1])[1]),
+        ("stride_h", w.stride_h),
+        ("stride_w", w.stride_w),
+        ("pad_left", w.pad_left),
+    )
+
+
+def _form(operator: QDepthwiseConv2D) -> str:
+    """Stride and side of the padding, as bodies are named by them."""
+    w = operator.window
+    return "1" if w.stride_w == 1 else "2" if w.pad_left else "2_same"
+
+
+def _columns_fields(
+    operator: QDepthwiseConv2D,
+    packed: PackedDepthwise,
+    shape: Shape,
+    inputs: tuple[Buffer, ...],
+    output: Buffer,
+    general: Fields,
+) -> Fields:
+    w, layout = operator.window, inputs[0].layout
+    assert isinstance(layout, RingColumns4)
+    return (
+        ("input", rows_field(inputs[0])),
+        ("passing", rows_field(inputs[-1])),
+        ("output", rows_field(output)),
+        ("body", Symbol(f"mbv2_dw_columns{_form(operator)}_dsp")),
+        ("stream", table("stream", packed.stream)),
+        ("zeros", TableName("zeros")),
+        ("general", general),
+        ("channels", packed.stream.channels),
+        ("in_h", shape[0]),
+        ("in_columns", layout.columns(shape)),
+        ("out_columns", output.columns),
+        ("stride", w.stride_w),
+        ("pad_top", w.pad_top),
+        ("pad_left", w.pad_left),
+        ("above", layout.above),
+    )

@@ -1,0 +1,55 @@
+"""Ring columns: the layout of expanded lines where units are columns of four pixels instead of rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mbv2gen.network import Shape
+from mbv2gen.planning.channel_order import Int8Array, Order, canonical, even, stored
+
+
+@dataclass(frozen=True)
+class RingColumns4:
+    """uint8 (int8 + 128) columns of four pixels: [channel][word p0 p2 p1 p3]. A row of this layout is one column; the
+    padding stands nowhere.
+
+    A unit makes the columns of ``rows_a_group`` rows, as many as the depthwise behind it strides. The last row of a
+    group, which the next output row reads again, stands in the tensor's own ring, the one above it in the *passing*
+    ring, which holds the few columns of one window only. ``above``: rows of the first group above the plane.
+    """
+
+    rows_a_group: int
+    above: int
+
+    def columns(self, shape: Shape) -> int:
+        return shape[1] // 4
+
+    def group(self, row: int) -> int:
+        """The group that a row of the tensor belongs to."""
+        return (row + self.above) // self.rows_a_group
+
+    def is_kept(self, row: int) -> bool:
+        """Whether a row of the tensor stands in its own ring, not in the passing one."""
+        return (row + self.above + 1) % self.rows_a_group == 0
+
+    def groups(self, shape: Shape) -> int:
+        return -(-(shape[0] + self.above) // self.rows_a_group)
+
+    def rows(self, shape: Shape) -> int:
+        """Columns in one of the rings, from the first to the last of the tensor."""
+        return self.groups(shape) * self.columns(shape)
+
+    def row_bytes(self, shape: Shape) -> int:
+        return 4 * even(shape[2])
+
+    def decode(self, data: Int8Array, shape: Shape, order: Order | None = None) -> Int8Array:
+        """int8 [row_bytes] -> int8 [4][c]; position k of the layout holds channel order[k]."""
+        pixels = data.view(np.uint8).reshape(even(shape[2]), 4)[:, [0, 2, 1, 3]]
+        return canonical((pixels ^ 0x80).view(np.int8).T, shape[2], order)
+
+    def encode(self, pixels: Int8Array, shape: Shape, order: Order | None = None) -> Int8Array:
+        """int8 [4][c] -> int8 [row_bytes]."""
+        words = (stored(pixels, order).T.view(np.uint8) ^ 0x80)[:, [0, 2, 1, 3]]
+        return np.ascontiguousarray(words).reshape(-1).view(np.int8)
