@@ -24,7 +24,8 @@ from mbv2gen.quantized_network import QuantizedNetwork
 class Need:
     """A unit needs min(height, max(0, y * stride + first)) rows made by step ``source`` of its segment; y is the unit's
     row. Where the source's rows are cut into ``columns``, it needs of the last of these rows only
-    min(columns, g * column_stride + column_first); g is the unit's place in its row.
+    min(columns, g * column_stride + column_first); g is the unit's place in its row. ``columns`` 0: unit u needs just
+    the u-th of what the source makes.
 
     Where the caller pushes rows, he is step 0 of the first segment and its layers are the steps behind."""
 
@@ -261,4 +262,6 @@ def _call(
 
 def _need(source: int, read: Access) -> Need:
     c = read.columns
+    if read.is_own_place:
+        return Need(source, 0, 0, 0, 0, 0, 0)
     return Need(source, read.height, read.stride, read.span - read.pad, c.count, c.stride, c.span - c.pad)

@@ -22,7 +22,7 @@ from mbv2gen.plan import Buffer
 from mbv2gen.planning.channel_order import Order
 from mbv2gen.planning.layouts import PlanarLines, RowNHWC
 from mbv2gen.planning.tagged_arena import TaggedArena
-from mbv2gen.program import Call, Program
+from mbv2gen.program import Call, Need, Program
 from mbv2gen.quantized_network import QuantizedNetwork
 
 Int64s = NDArray[np.int64]
@@ -113,7 +113,7 @@ def _run_segment(
             while eager and caller.can_push(caller.oldest(done)):
                 caller.push()
             done[0] = caller.pushed
-        index = next((i for i in reversed(range(len(calls))) if _ready(calls, done, i, working)), None)
+        index = next((i for i in reversed(range(len(calls))) if _ready(program, calls, done, i)), None)
         if index is None and caller is not None and caller.can_push(caller.oldest(done)):
             caller.push()
             continue
@@ -142,7 +142,8 @@ def _hand_out(call: Call, unit: int, data: NDArray[np.int8], tap: Tap, columns: 
             tap(call, row, np.concatenate(columns.pop((call.layer, row))))
 
 
-def _ready(calls: tuple[Call, ...], done: list[int], index: int, working: int) -> bool:
+def _ready(program: Program, calls: tuple[Call, ...], done: list[int], index: int) -> bool:
+    working = len(done) - len(calls)
     unit = done[working + index]
     if unit == calls[index].units:
         return False
@@ -150,15 +151,21 @@ def _ready(calls: tuple[Call, ...], done: list[int], index: int, working: int) -
         ran = done[need.source]
         source = calls[need.source - working] if need.source >= working else None
         if source is None:
-            made = ran * need.columns
+            made = ran * program.input.joined
         else:
             made = int(ran == source.units) if source.reduces else ran * source.places_a_unit
-        y, g = divmod(unit, calls[index].unit_columns)
-        rows = min(need.height, y * need.stride + need.first)
-        columns = min(need.columns, g * need.column_stride + need.column_first)
-        if rows > 0 and made < (rows - 1) * need.columns + columns:
+        if made < _needed(need, unit, calls[index].unit_columns):
             return False
     return True
+
+
+def _needed(need: Need, unit: int, unit_columns: int) -> int:
+    """How much of what the source makes."""
+    if need.columns == 0:
+        return unit + 1
+    y, g = divmod(unit, unit_columns)
+    rows = min(need.height, y * need.stride + need.first)
+    return (rows - 1) * need.columns + min(need.columns, g * need.column_stride + need.column_first) if rows > 0 else 0
 
 
 def _rows_read(call: Call, unit: int) -> list[tuple[int, int | None]]:

@@ -63,6 +63,13 @@ class Access:
         """Rows of the tensor, or columns of all of them."""
         return self.height * self.columns.count
 
+    @property
+    def is_own_place(self) -> bool:
+        """Whether unit u reads place u and nothing else."""
+        c = self.columns
+        by_column = (c.span, c.stride, c.pad) == ((1, 1, 0) if c.units > 1 else (1, 0, 0))
+        return by_column and c.count == c.units and (self.span, self.stride, self.pad) == (1, 1, 0)
+
     def wanted(self, units: Ints) -> Ints:
         """How many places must have been made before each of ``units`` can run."""
         c = self.columns

@@ -22,20 +22,29 @@ void mbv2_conv_1x1_columns_s8_dsp(const mbv2_conv_1x1_columns_dsp *layer, uint8_
     }
 }
 
-enum { WINDOW_COLUMNS = 3 }; /* that four windows touch: one or two of their own, one or two beside */
+enum { WINDOW_COLUMNS = 3 }; /* that four windows touch */
 
-/* The columns of row `row` of the input from `first` on; of a column beside on the left, its last pixel. */
-static void find_columns(const mbv2_depthwise_columns_dsp *layer, uint8_t *arena, int32_t row, int32_t first,
+/* The columns that the windows of a unit touch, row after row: `first` is the left one, `row` the upper row. Of a column
+ * beside on the left only the last pixel is read: the pointer is to that. */
+static void find_columns(const mbv2_depthwise_columns_dsp *layer, const uint8_t *arena, int32_t row, int32_t first,
                          const uint8_t **column) {
-    const uint32_t place = (uint32_t)(row + layer->above), group = place / layer->stride;
-    const mbv2_rows *ring = place % layer->stride + 1 == layer->stride ? &layer->input : &layer->passing;
-    const int exists = row >= 0 && row < layer->in_h;
-    for (int32_t k = 0; k < WINDOW_COLUMNS; k++) {
-        const int inside = exists && first + k >= 0 && first + k < layer->in_columns;
-        column[k] = inside ? (const uint8_t *)mbv2_row(arena, ring, group * layer->in_columns + (uint32_t)(first + k))
-                           : (const uint8_t *)layer->zeros;
+    const uint8_t *const zeros = (const uint8_t *)layer->zeros;
+    const uint32_t columns = layer->in_columns, stride = layer->stride, beside = 3u * layer->pad_left;
+    const uint32_t left = first < 0, right = columns - (uint32_t)first < 3 ? columns - (uint32_t)first : 3;
+    uint32_t place = (uint32_t)row + layer->above; /* where the row is above the plane it wraps round */
+    for (const uint8_t **end = column + 3 * WINDOW_COLUMNS; column < end; column += WINDOW_COLUMNS, row++, place++) {
+        column[0] = column[1] = column[2] = zeros;
+        if (row >= 0 && row < layer->in_h) {
+            const mbv2_rows *ring = (place + 1) % stride == 0 ? &layer->input : &layer->passing;
+            const uint32_t slot = (place / stride * columns + (uint32_t)first + left) % ring->rows, bytes = ring->row_bytes;
+            const uint8_t *begin = arena + ring->offset, *stop = begin + ring->rows * bytes, *next = begin + slot * bytes;
+            for (uint32_t k = left; k < right; k++) {
+                column[k] = next;
+                next = next + bytes == stop ? begin : next + bytes;
+            }
+        }
+        column[0] += beside;
     }
-    if (layer->pad_left) column[0] += 3;
 }
 
 /* One output of a general channel; `x` is the first pixel of its window, counted from the first column on. */
@@ -68,7 +77,7 @@ void mbv2_depthwise_conv_columns_s8_dsp(const mbv2_depthwise_columns_dsp *layer,
     const int32_t y = (int32_t)(unit / layer->out_columns) * layer->stride - layer->pad_top;
     const int32_t x = (int32_t)(unit % layer->out_columns) * layer->stride - layer->pad_left;
     int16_t *tile = (int16_t *)(void *)mbv2_row(arena, &layer->output, unit);
-    for (int32_t r = 0; r < 3; r++) find_columns(layer, arena, y + r, x, &column[WINDOW_COLUMNS * r]);
+    find_columns(layer, arena, y, x, column);
     layer->body(column, tile, layer->stream + (uint32_t)layer->channels * 9, layer->stream);
     if (layer->general.count) general_channels(layer, column, tile);
 }

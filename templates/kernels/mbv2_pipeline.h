@@ -16,7 +16,8 @@ extern "C" {
 
 /* What unit g of row y needs from layer `source` of the segment: min(height, max(0, y * stride + first)) rows, of the last
  * of them only min(columns, g * column_stride + column_first) columns. Layers make rows from the first column to the last,
- * those that work by rows all at once: what stands where is counted in columns, which are rows where `columns` is 1. */
+ * those that work by rows all at once: what stands where is counted in columns, which are rows where `columns` is 1.
+ * `columns` 0: unit u needs the u-th of what the source makes, no more. */
 typedef struct mbv2_need {
     uint16_t height;
     int16_t first;
