@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mbv2gen.network import Shape
 from mbv2gen.plan import Buffer
-from mbv2gen.planning.layouts import UInt8Lines
+from mbv2gen.planning.kernels import Access
+from mbv2gen.planning.layouts import RowNHWC, UInt8Lines
 from mbv2gen.program import Call, Program
 
 CALLER = -1  # the writer of an input that is there before the first step
@@ -17,7 +19,8 @@ CALLER = -1  # the writer of an input that is there before the first step
 
 @dataclass(frozen=True)
 class Owned:
-    """A tensor, or scratch that lasts from unit to unit, in the words of mbv2_owned; ``form`` a mbv2_owned_form."""
+    """A tensor, or scratch that lasts from unit to unit, in the words of mbv2_owned; ``form`` a mbv2_owned_form. Where
+    rows are cut into columns, its rows are these."""
 
     name: str
     offset: int
@@ -32,12 +35,16 @@ class Owned:
 
 @dataclass(frozen=True)
 class Reader:
-    """Unit u of ``step`` needs no rows of ``tensor`` (its index) before u * stride - pad."""
+    """A unit of ``step`` in row y needs no rows of ``tensor`` (its index) before y * stride - pad. Where rows are cut
+    into ``columns``, the unit in column g needs of that row none before g * column_stride - column_pad."""
 
     tensor: int
     step: int
     stride: int
     pad: int
+    columns: int
+    column_stride: int
+    column_pad: int
 
 
 @dataclass(frozen=True)
@@ -49,39 +56,49 @@ class Ownership:
 def ownership(program: Program) -> Ownership:
     """Of every tensor and every scratch that is kept. Steps are layers; where the caller pushes rows, layers + 1."""
     fed = int(program.is_fed)
-    owned = [_input(program), *(_tensor(call, fed, program) for call in program.calls)]
+    owned = [_input(program), *(tensor for call in program.calls for tensor in _tensors(call, fed, program))]
     index = {tensor.name: number for number, tensor in enumerate(owned)}
-    readers = [
-        Reader(index[read.tensor], call.layer + fed, read.stride, read.pad)
-        for call in program.calls
-        for read in call.reads
-    ]
+    readers = [_reader(index[read.tensor], call.layer + fed, read) for call in program.calls for read in call.reads]
     for call in program.calls:
         if call.keeps_scratch and call.scratch_offset is not None:
             step = call.layer + fed
-            readers.append(Reader(len(owned), step, 0, 0))
+            readers.append(Reader(len(owned), step, 0, 0, 1, 0, 0))
             name = f"scratch of {call.operator}"
             owned.append(Owned(name, call.scratch_offset, call.scratch_bytes, 1, _form("ROWS"), 1, step, True, False))
     return Ownership(tuple(owned), tuple(readers))
 
 
+def _reader(tensor: int, step: int, read: Access) -> Reader:
+    columns = read.columns
+    return Reader(tensor, step, read.stride, read.pad, columns.count, columns.stride, columns.pad)
+
+
 def _input(program: Program) -> Owned:
-    height = program.network.shape(program.network.inputs[0])[0]
     form, writer = ("RING", 0) if program.is_fed else ("ROWS", CALLER)
-    return _owned(program.input, form, height, writer, kept=program.keeps_input)
+    shape = program.network.shape(program.network.inputs[0])
+    return _owned(_home(program, program.input.tensor), form, shape, writer, kept=program.keeps_input)
 
 
-def _tensor(call: Call, fed: int, program: Program) -> Owned:
+def _tensors(call: Call, fed: int, program: Program) -> list[Owned]:
+    """A call's output, and the second ring that it may write."""
     form = "SLOTS" if isinstance(call.output.layout, UInt8Lines) else "ROWS"
-    height = call.output.layout.rows(call.output_shape)
     kept = call.output.tensor in program.network.outputs
-    return _owned(call.output, form, height, call.layer + fed, accumulates=call.accumulates, kept=kept)
+    rings = [call.output.tensor, *([call.passing.tensor] if call.passing is not None else [])]
+    writer, homes = call.layer + fed, [_home(program, ring) for ring in rings]
+    return [_owned(home, form, call.output_shape, writer, accumulates=call.accumulates, kept=kept) for home in homes]
+
+
+def _home(program: Program, tensor: str) -> Buffer:
+    """Where its columns stand, not a view by rows."""
+    return next(buffer for buffer in program.buffers if buffer.tensor == tensor)
 
 
 def _owned(
-    buffer: Buffer, form: str, height: int, writer: int, *, accumulates: bool = False, kept: bool = False
+    buffer: Buffer, form: str, shape: Shape, writer: int, *, accumulates: bool = False, kept: bool = False
 ) -> Owned:
-    where = buffer.offset, buffer.row_bytes, buffer.rows
+    where, height = (buffer.offset, buffer.row_bytes, buffer.rows), buffer.layout.rows(shape)
+    if isinstance(buffer.layout, RowNHWC):
+        height *= buffer.columns
     return Owned(buffer.tensor, *where, _form(form), height, writer, accumulates, kept)
 
 

@@ -251,7 +251,7 @@ def _call(
         step.accumulates,
         step.band // output.joined,
         step.reads,
-        tuple(_need(producers[r.tensor], r) for r in step.reads if r.tensor in producers),
+        tuple(_need(producers[r.tensor], r, step.units) for r in step.reads if r.tensor in producers),
         max([segment.index(step), *consumers]),
         network.shape(operator.inputs[0]),
         network.shape(operator.outputs[0]),
@@ -260,8 +260,8 @@ def _call(
     )
 
 
-def _need(source: int, read: Access) -> Need:
+def _need(source: int, read: Access, units: int) -> Need:
     c = read.columns
-    if read.is_own_place:
+    if read.is_own_place and units <= read.places:
         return Need(source, 0, 0, 0, 0, 0, 0)
     return Need(source, read.height, read.stride, read.span - read.pad, c.count, c.stride, c.span - c.pad)

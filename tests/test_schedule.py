@@ -45,7 +45,7 @@ def segments_of(seed: int) -> list[tuple[QuantizedNetwork, tuple[Candidate, ...]
     kernels = chosen(network)
     all_steps = steps(network, kernels)
     cut = int(rng.integers(1, len(all_steps)))
-    parts = (all_steps, (feed(network), *all_steps), all_steps[:cut], all_steps[cut:])
+    parts = (all_steps, (feed(network, kernels), *all_steps), all_steps[:cut], all_steps[cut:])
     return [(network, kernels, part) for part in parts]
 
 
@@ -140,7 +140,7 @@ def test_a_ring_of_ring_rows_holds_every_row_until_its_last_read_and_one_row_les
         for name, life in lives(segment, sequence, 0).items():
             if name not in reads or life.written[0] < 0 or len(life.written) == 1:
                 continue
-            rows = life.ring_rows()
+            rows = life.ring_places()
             assert ring_survives(rows, life, reads[name]), name
             assert not ring_survives(rows - 1 or len(life.written) + 1, life, reads[name]) or rows == 1, name
 
@@ -177,7 +177,7 @@ def pipeline(*strides: int) -> tuple[QuantizedNetwork, tuple[Step, ...]]:
 
 def ring_rows(segment: tuple[Step, ...]) -> list[int]:
     found = lives(segment, order(segment), 0)
-    return [found[step.writes].ring_rows() for step in segment[:-1]]
+    return [found[step.writes].ring_places() for step in segment[:-1]]
 
 
 def test_three_by_three_windows_wait_in_rings_of_three_rows() -> None:
@@ -187,7 +187,7 @@ def test_three_by_three_windows_wait_in_rings_of_three_rows() -> None:
 
 def test_the_rows_that_the_caller_pushes_wait_in_a_ring_of_three() -> None:
     network, segment = pipeline(1, 1)
-    assert ring_rows((feed(network), *segment)) == [3, 3]
+    assert ring_rows((feed(network, chosen(network)), *segment)) == [3, 3]
 
 
 def test_a_pipeline_of_two_convolutions_runs_in_this_order() -> None:
@@ -206,4 +206,4 @@ def test_a_residual_waits_in_a_ring_of_two_rows() -> None:
     network = b.network("residual", x)
     segment = steps(network, chosen(network))
     found = lives(segment, order(segment), 0)
-    assert (found["stem"].ring_rows(), found["expand"].ring_rows(), found["project"].ring_rows()) == (2, 3, 1)
+    assert (found["stem"].ring_places(), found["expand"].ring_places(), found["project"].ring_places()) == (2, 3, 1)

@@ -31,11 +31,14 @@ typedef struct mbv2_owned {
     uint8_t kept;        /* the caller reads it after the last step */
 } mbv2_owned;
 
-/* Unit u of a step needs no rows before u * stride - pad. */
+/* A unit in row y of a step needs no rows before y * stride - pad; where rows are cut into columns (which are the rows of
+ * mbv2_owned then), in column g none of that row before g * column_stride - column_pad. */
 typedef struct mbv2_reader {
     uint16_t tensor, step;
     uint16_t stride;
     int16_t pad;
+    uint16_t columns, column_stride;
+    int16_t column_pad;
 } mbv2_reader;
 
 static inline int32_t mbv2_owned_made(const mbv2_owned *tensor, const mbv2_step *steps, const uint16_t *done) {
@@ -48,10 +51,11 @@ static inline int32_t mbv2_owned_made(const mbv2_owned *tensor, const mbv2_step 
 /* The first row that a reader still needs; the height where it needs none. */
 static inline int32_t mbv2_reader_needs(const mbv2_reader *reader, int32_t height, const mbv2_step *steps,
                                         const uint16_t *done) {
-    const int32_t unit = done[reader->step];
-    const int32_t row = unit * reader->stride - reader->pad;
-    if (unit == steps[reader->step].units || row > height) return height;
-    return row < 0 ? 0 : row;
+    const int32_t unit = done[reader->step], y = unit / steps[reader->step].unit_columns;
+    const int32_t row = y * reader->stride - reader->pad;
+    const int32_t column = (unit - y * steps[reader->step].unit_columns) * reader->column_stride - reader->column_pad;
+    const int32_t place = row < 0 ? 0 : row * reader->columns + (column < 0 ? 0 : column); /* row 0 is read again */
+    return unit == steps[reader->step].units || place > height ? height : place;
 }
 
 /* Marks the bytes of the tensor's rows [needed, made). */

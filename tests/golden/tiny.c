@@ -8,7 +8,7 @@
 #if MBV2_ABI != 1
 #error "these kernels belong to another version of mbv2gen"
 #endif
-#if TINY_COMPILE != 0xa8b9f47e || TINY_WEIGHTS_COMPILE != 0xa8b9f47e
+#if TINY_COMPILE != 0x16204735 || TINY_WEIGHTS_COMPILE != 0x16204735
 #error "tiny.c, tiny.h and tiny_weights.h are not of one compile"
 #endif
 
@@ -201,18 +201,18 @@ static const mbv2_conv layer_5 = {
 static const uint16_t segments[] = {0, 1, 4, 5, 6};
 
 static const mbv2_step steps[] = {
-    {.need = {{.height = 0, .first = 0, .stride = 0, .source = 0}},
-     .units = 2, .needs = 0, .last_consumer = 0, .reduces = 0, .band = 1}, /* 0 */
-    {.need = {{.height = 0, .first = 0, .stride = 0, .source = 0}},
-     .units = 3, .needs = 0, .last_consumer = 1, .reduces = 0, .band = 1}, /* 1 */
-    {.need = {{.height = 3, .first = 3, .stride = 2, .source = 0}},
-     .units = 1, .needs = 1, .last_consumer = 2, .reduces = 0, .band = 1}, /* 2 */
-    {.need = {{.height = 1, .first = 1, .stride = 1, .source = 1}},
-     .units = 1, .needs = 1, .last_consumer = 2, .reduces = 0, .band = 1}, /* 3 */
-    {.need = {{.height = 0, .first = 0, .stride = 0, .source = 0}},
-     .units = 1, .needs = 0, .last_consumer = 0, .reduces = 1, .band = 1}, /* 4 */
-    {.need = {{.height = 0, .first = 0, .stride = 0, .source = 0}},
-     .units = 1, .needs = 0, .last_consumer = 0, .reduces = 0, .band = 1}, /* 5 */
+    {.need = {{.height = 0, .first = 0, .columns = 1, .column_first = 0, .stride = 0, .column_stride = 0, .source = 0}},
+     .units = 2, .unit_columns = 1, .band = 1, .needs = 0, .last_consumer = 0, .reduces = 0}, /* 0 */
+    {.need = {{.height = 0, .first = 0, .columns = 1, .column_first = 0, .stride = 0, .column_stride = 0, .source = 0}},
+     .units = 3, .unit_columns = 1, .band = 1, .needs = 0, .last_consumer = 1, .reduces = 0}, /* 1 */
+    {.need = {{.height = 3, .first = 3, .columns = 1, .column_first = 1, .stride = 2, .column_stride = 0, .source = 0}},
+     .units = 1, .unit_columns = 1, .band = 1, .needs = 1, .last_consumer = 2, .reduces = 0}, /* 2 */
+    {.need = {{.height = 0, .first = 0, .columns = 0, .column_first = 0, .stride = 0, .column_stride = 0, .source = 1}},
+     .units = 1, .unit_columns = 1, .band = 1, .needs = 1, .last_consumer = 2, .reduces = 0}, /* 3 */
+    {.need = {{.height = 0, .first = 0, .columns = 1, .column_first = 0, .stride = 0, .column_stride = 0, .source = 0}},
+     .units = 1, .unit_columns = 1, .band = 1, .needs = 0, .last_consumer = 0, .reduces = 1}, /* 4 */
+    {.need = {{.height = 0, .first = 0, .columns = 1, .column_first = 0, .stride = 0, .column_stride = 0, .source = 0}},
+     .units = 1, .unit_columns = 1, .band = 1, .needs = 0, .last_consumer = 0, .reduces = 0}, /* 5 */
 };
 
 /* Unit `unit` of a layer. */
@@ -237,12 +237,12 @@ static void run_unit(uint8_t *arena, unsigned layer, uint32_t unit) {
 #ifdef MBV2_TAP
 
 static const mbv2_tap_layer taps[] = {
-    { {.offset = 0, .row_bytes = 4, .rows = 2}, MBV2_TAP_NHWC, 1, 0, 0, 0, 2, 2, 2, NULL}, /* 0 */
-    { {.offset = 8, .row_bytes = 9, .rows = 3}, MBV2_TAP_LINES, 1, 1, 1, 3, 2, 2, 3, NULL}, /* 1 */
-    { {.offset = 0, .row_bytes = 3, .rows = 1}, MBV2_TAP_NHWC, 1, 0, 0, 0, 1, 1, 3, NULL}, /* 2 */
-    { {.offset = 8, .row_bytes = 2, .rows = 1}, MBV2_TAP_NHWC, 1, 0, 0, 0, 1, 1, 2, NULL}, /* 3 */
-    { {.offset = 16, .row_bytes = 2, .rows = 1}, MBV2_TAP_NHWC, 1, 0, 0, 0, 1, 1, 2, NULL}, /* 4 */
-    { {.offset = 0, .row_bytes = 2, .rows = 1}, MBV2_TAP_NHWC, 1, 0, 0, 0, 1, 1, 2, NULL}, /* 5 */
+    { {.offset = 0, .row_bytes = 4, .rows = 2}, MBV2_TAP_NHWC, 1, 0, 0, 0, 2, 2, 2, NULL, 0, 1, {.offset = 0, .row_bytes = 4, .rows = 2}}, /* 0 */
+    { {.offset = 8, .row_bytes = 9, .rows = 3}, MBV2_TAP_LINES, 1, 1, 1, 3, 2, 2, 3, NULL, 0, 1, {.offset = 8, .row_bytes = 9, .rows = 3}}, /* 1 */
+    { {.offset = 0, .row_bytes = 3, .rows = 1}, MBV2_TAP_NHWC, 1, 0, 0, 0, 1, 1, 3, NULL, 0, 1, {.offset = 0, .row_bytes = 3, .rows = 1}}, /* 2 */
+    { {.offset = 8, .row_bytes = 2, .rows = 1}, MBV2_TAP_NHWC, 1, 0, 0, 0, 1, 1, 2, NULL, 0, 1, {.offset = 8, .row_bytes = 2, .rows = 1}}, /* 3 */
+    { {.offset = 16, .row_bytes = 2, .rows = 1}, MBV2_TAP_NHWC, 1, 0, 0, 0, 1, 1, 2, NULL, 0, 1, {.offset = 16, .row_bytes = 2, .rows = 1}}, /* 4 */
+    { {.offset = 0, .row_bytes = 2, .rows = 1}, MBV2_TAP_NHWC, 1, 0, 0, 0, 1, 1, 2, NULL, 0, 1, {.offset = 0, .row_bytes = 2, .rows = 1}}, /* 5 */
 };
 
 /* The row a unit has made, in canonical order. */
@@ -265,13 +265,13 @@ static const mbv2_owned owned_rows[] = {
 };
 
 static const mbv2_reader readers_of[] = {
-    {0, 0, 2, 1},
-    {1, 1, 1, 1},
-    {2, 2, 2, 0},
-    {3, 3, 1, 0},
-    {4, 4, 1, 0},
-    {5, 5, 0, 0},
-    {7, 4, 0, 0},
+    {0, 0, 2, 1, 1, 0, 0},
+    {1, 1, 1, 1, 1, 0, 0},
+    {2, 2, 2, 0, 1, 0, 0},
+    {3, 3, 1, 0, 1, 0, 0},
+    {4, 4, 1, 0, 1, 0, 0},
+    {5, 5, 0, 0, 1, 0, 0},
+    {7, 4, 0, 0, 1, 0, 0},
 };
 
 /* Overwrites all bytes but those that somebody still needs; steps before and behind the segment are complete or not begun. */

@@ -4,7 +4,7 @@
  */
 #include "tiny_weights.h"
 
-#if TINY_WEIGHTS_COMPILE != 0xa8b9f47e
+#if TINY_WEIGHTS_COMPILE != 0x16204735
 #error "tiny_weights.c and tiny_weights.h are not of one compile"
 #endif
 

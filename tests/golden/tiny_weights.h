@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#define TINY_WEIGHTS_COMPILE 0xa8b9f47e
+#define TINY_WEIGHTS_COMPILE 0x16204735
 
 #ifdef __cplusplus
 extern "C" {
