@@ -327,6 +327,33 @@ def test_depthwise_rows_are_tflites_convolution_at_every_width(
     np.testing.assert_array_equal(from_tile(tile, channels, out_width), expected)
 
 
+@pytest.mark.parametrize(("body", "stride", "left"), [("dw_columns1", 1, 1), ("dw_columns2", 2, 1),
+                                                       ("dw_columns2_same", 2, 0)])  # fmt: skip
+@pytest.mark.parametrize("channels", [6, 7])
+def test_depthwise_columns_are_tflites_convolution(
+    call: Callable[..., None], *, body: str, stride: int, left: int, channels: int
+) -> None:
+    """Four outputs in the middle of three rows, of twelve pixels each; of a neighbour only the pixel beside is given."""
+    weights, bias, multiplier, rs = depthwise_layer(channels)
+    x = np.random.default_rng(20).integers(0, 256, (channels, 3, 12))
+    stream = depthwise_stream(weights, bias, multiplier, rs)
+    words = [[to_lines(x[:, r, 4 * k : 4 * k + 4], 4).reshape(-1) for k in range(3)] for r in range(3)]
+    lone = {0} if left else set()
+    lone |= {2} if (stride, left) in ((1, 1), (2, 0)) else set()
+    at = [word.ctypes.data + (3 if k == 0 and k in lone else 0) for row in words for k, word in enumerate(row)]
+    for row in words:
+        for k in lone:
+            beside = np.arange(row[k].size) % 4 == (3 if k == 0 else 0)
+            row[k][~beside] = 77
+    tile = np.zeros((1, -(-channels // 2), 4, 2), np.int16)
+    call(body, np.array(at, np.uintp), tile, (stream, stream.size), stream)
+    first = 4 - left if left else 0
+    windows = np.stack([x[:, :, first + stride * i : first + stride * i + 3] for i in range(4)], axis=1)
+    acc = np.einsum("cirk,crk->ci", windows, weights.reshape(-1, 3, 3)) + bias[:, None]
+    expected = relu(acc, multiplier[:, None], rs[:, None])
+    np.testing.assert_array_equal(from_tile(tile, channels, 4), expected)
+
+
 @pytest.mark.parametrize(("body", "size", "stride", "pad"), [
     ("dw_plane6", 6, 1, 1), ("dw_plane6s2", 6, 2, 1), ("dw_plane6s2_same", 6, 2, 0), ("dw_plane3", 3, 1, 1),
 ])  # fmt: skip

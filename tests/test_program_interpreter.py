@@ -95,6 +95,11 @@ def hastier_needs(program: Program) -> Iterator[Program]:
     """A unit that goes ahead one row too early, where that row is one it reads."""
     for call in program.calls:
         for index, need in enumerate(call.needs):
+            if need.columns == 0:  # unit u needs row u
+                needs = list(call.needs)
+                needs[index] = replace(need, height=call.units, stride=1, columns=1, column_first=1)
+                yield with_call(program, replace(call, needs=tuple(needs)))
+                continue
             wanted = [min(need.height, max(0, unit * need.stride + need.first)) for unit in range(call.units)]
             less = [min(need.height, max(0, unit * need.stride + need.first - 1)) for unit in range(call.units)]
             if wanted != less:

@@ -28,6 +28,9 @@
     X(dw_rows1, 1, 0) X(dw_rows2, 2, 0) X(dw_rows2_same, 2, 0)    \
     X(dw_rows1_rest2, 1, 2) X(dw_rows2_rest2, 2, 2) X(dw_rows2_same_rest2, 2, 2)
 
+/* X(name, which byte of the first column is read, where one is) */
+#define DW_COLUMNS(X) X(dw_columns1, 3) X(dw_columns2, 3) X(dw_columns2_same, 0)
+
 /* X(name, bytes a plane, groups of outputs) */
 #define DW_PLANES(X) X(dw_plane6, 44, 3) X(dw_plane6s2, 44, 3) X(dw_plane6s2_same, 44, 3) X(dw_plane3, 12, 3)
 
@@ -35,11 +38,13 @@
 #define DECLARE_EXPAND(name, ...) extern mbv2_expand_body twin_##name;
 #define DECLARE_IM2COL(name, ...) extern mbv2_im2col_body twin_##name;
 #define DECLARE_DW_ROWS(name, ...) extern mbv2_dw_rows_body twin_##name;
+#define DECLARE_DW_COLUMNS(name, ...) extern mbv2_dw_columns_body twin_##name;
 #define DECLARE_DW_PLANES(name, ...) extern mbv2_dw_plane_body twin_##name;
 POINTWISE(DECLARE_POINTWISE)
 EXPAND(DECLARE_EXPAND)
 IM2COL(DECLARE_IM2COL)
 DW_ROWS(DECLARE_DW_ROWS)
+DW_COLUMNS(DECLARE_DW_COLUMNS)
 DW_PLANES(DECLARE_DW_PLANES)
 void twin_fc8_fold(const void *stream, const void *x, void *out, const void *out_end);
 void twin_requant_s8(const void *accumulators, const mbv2_requant *arguments, void *out, const void *out_end);

@@ -109,6 +109,20 @@ static void count_dw_rows(const char *name, mbv2_dw_rows_body *body, uint32_t ch
     report(name, channels, 1, 4u * groups + rest, counts);
 }
 
+static void count_dw_columns(const char *name, mbv2_dw_columns_body *body, uint32_t channels) {
+    uint32_t counts[3];
+    for (int i = 0; i < 3; i++) {
+        const uint8_t *columns[9];
+        noise_everywhere();
+        (void)random_depthwise(stream, channels);
+        for (uint32_t k = 0; k < 9u; k++) {
+            columns[k] = (const uint8_t *)LINES + 4u * channels * k;
+        }
+        counts[i] = MEASURED(body(columns, OUT, stream + 9u * channels, stream));
+    }
+    report(name, channels, 1, 4, counts);
+}
+
 static void count_dw_plane(const char *name, mbv2_dw_plane_body *body, uint32_t channels, uint32_t outputs) {
     uint32_t counts[3];
     for (int i = 0; i < 3; i++) {
@@ -198,6 +212,10 @@ void count_all(void) {
     count_dw_rows("dw_rows1_rest2", mbv2_dw_rows1_rest2_dsp, 96, 4, 1, 2);
     count_dw_rows("dw_rows2_rest2", mbv2_dw_rows2_rest2_dsp, 96, 1, 2, 2);
     count_dw_rows("dw_rows2_same_rest2", mbv2_dw_rows2_same_rest2_dsp, 96, 1, 2, 2);
+    count_dw_columns("dw_columns1", mbv2_dw_columns1_dsp, 16);
+    count_dw_columns("dw_columns1", mbv2_dw_columns1_dsp, 48);
+    count_dw_columns("dw_columns2", mbv2_dw_columns2_dsp, 48);
+    count_dw_columns("dw_columns2_same", mbv2_dw_columns2_same_dsp, 48);
     count_dw_plane("dw_plane6", mbv2_dw_plane6_dsp, 144, 12);
     count_dw_plane("dw_plane6s2", mbv2_dw_plane6s2_dsp, 192, 9);
     count_dw_plane("dw_plane6s2_same", mbv2_dw_plane6s2_same_dsp, 192, 9);

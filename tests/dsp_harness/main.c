@@ -15,7 +15,7 @@
 #include "output.h"
 #include "random_streams.h"
 
-enum { WORLD_BYTES = 49152, REGIONS = 8 };
+enum { WORLD_BYTES = 49152, REGIONS = 16 };
 
 typedef struct region {
     uint32_t offset, bytes;
@@ -173,6 +173,27 @@ static void compare_dw_rows(const char *name, mbv2_dw_rows_body *body, mbv2_dw_r
     check(name);
 }
 
+/* `beside`: the byte of the first column that is read, where only one is. */
+static void compare_dw_columns(const char *name, mbv2_dw_columns_body *body, mbv2_dw_columns_body *twin, uint32_t beside) {
+    const uint32_t channels = 1u + random_below(6);
+    uint32_t column[9];
+    new_world();
+    const uint32_t stream = place(words, random_depthwise(words, channels));
+    for (uint32_t k = 0; k < 9u; k++) {
+        column[k] = allocate(4u * channels, 0) + (k % 3u == 0 ? beside : 0u);
+    }
+    const uint32_t tile = allocate(16u * ((channels + 1u) / 2u), 0);
+    close_world();
+    for (unsigned w = 0; w < 2; w++) {
+        const uint8_t *columns[9];
+        for (uint32_t k = 0; k < 9u; k++) {
+            columns[k] = (const uint8_t *)at(w, column[k]);
+        }
+        (w ? twin : body)(columns, at(w, tile), at(w, stream + 36u * channels), at(w, stream));
+    }
+    check(name);
+}
+
 static void compare_dw_plane(const char *name, mbv2_dw_plane_body *body, mbv2_dw_plane_body *twin, uint32_t plane_bytes,
                              uint32_t groups) {
     const uint32_t channels = 1u + random_below(6), group_bytes = 16u * ((channels + 1u) / 2u);
@@ -261,11 +282,13 @@ static void compare_all(void) {
 #define RUN_IM2COL(name, pairs, bytes, aligned) \
     compare_im2col(#name, mbv2_##name##_dsp, twin_##name, pairs, bytes, aligned);
 #define RUN_DW_ROWS(name, stride, rest) compare_dw_rows(#name, mbv2_##name##_dsp, twin_##name, stride, rest);
+#define RUN_DW_COLUMNS(name, beside) compare_dw_columns(#name, mbv2_##name##_dsp, twin_##name, beside);
 #define RUN_DW_PLANES(name, bytes, groups) compare_dw_plane(#name, mbv2_##name##_dsp, twin_##name, bytes, groups);
     POINTWISE(RUN_POINTWISE)
     EXPAND(RUN_EXPAND)
     IM2COL(RUN_IM2COL)
     DW_ROWS(RUN_DW_ROWS)
+    DW_COLUMNS(RUN_DW_COLUMNS)
     DW_PLANES(RUN_DW_PLANES)
     compare_dense();
     compare_add();
