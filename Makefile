@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN    := .venv/bin
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test prove bench memory exports microbit supported accuracy clean
+.PHONY: help setup demo test prove bench memory fusion exports microbit supported accuracy clean
 
 help:
 	@echo "make demo    compile the example for a Cortex-M7 and prove it on the host and in QEMU"
@@ -14,6 +14,7 @@ help:
 	@echo "make exports   the .tflite and QDQ files in other engines -> docs/exports.md"
 	@echo "make supported  what ONNX files may hold, from the code -> SUPPORTED.md"
 	@echo "make accuracy  int8 against float by effort, on trained networks -> docs/accuracy.md"
+	@echo "make fusion  instructions row by row against layer by layer -> docs/fusion.md"
 	@echo "make microbit  a trained network on an emulated BBC micro:bit"
 	@echo "make setup   only what these need: .venv, and Debian packages where missing"
 	@echo "make clean   remove .venv and everything built"
@@ -54,6 +55,9 @@ supported: .venv/installed
 
 accuracy: .venv/installed
 	$(BIN)/python benchmarks/accuracy.py
+
+fusion: setup
+	$(BIN)/python benchmarks/fusion.py
 
 microbit: setup
 	$(BIN)/python examples/microbit/run.py

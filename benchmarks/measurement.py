@@ -14,10 +14,14 @@ from tflite_micro.python.tflite_micro import runtime
 from mbv2gen import compiler, csources, int8_reference, output_folder, report
 from mbv2gen.compiler import Options
 from mbv2gen.dsp.calls import DSP_BODIES
+from mbv2gen.dsp.ranges import ranges
 from mbv2gen.hardware import firmware, image_sizes, runner
 from mbv2gen.hardware.boards import Board
 from mbv2gen.hardware.runner import RunResult
 from mbv2gen.output_folder import OutputFolder
+from mbv2gen.plan import Plan
+from mbv2gen.planning.objective import BALANCED
+from mbv2gen.planning.occupancy import occupancy
 from mbv2gen.program import Program
 from mbv2gen.quantization import quantized_network_file, tflite_file
 from mbv2gen.quantized_network import Int8Array, QuantizedNetwork
@@ -96,8 +100,11 @@ def expected(network: QuantizedNetwork, inputs: Int8Array) -> Expected:
 
 def measure(loaded: Loaded, known: Expected, board: Board, feed: str, work: Path, *, with_kernels: bool) -> Measured:
     """Compile, build and run; ``with_kernels``: also the profiling build, on one input."""
-    complete = compiler.plan_program(loaded.quantized, Options(target=board.core, feed=feed))
-    folder = _written(loaded, complete, work / f"{loaded.name}-{board.name}-{feed}")
+    options = Options(target=board.core, feed=feed)
+    known_values = ranges(loaded.quantized)
+    planned = compiler.plan_network(loaded.quantized, options, known_values)
+    complete = compiler.complete_program(loaded.quantized, planned, options, known_values)
+    folder = written(loaded, planned, complete, work / f"{loaded.name}-{board.name}-{feed}")
     title = f"{loaded.name} on {board.name}"
     elf = firmware.build_board(folder.path, folder.name, board, folder.builds)
     result = runner.run(elf, known.inputs, board=board, title=title, timeout_seconds=SECONDS_WITHOUT_OUTPUT)
@@ -137,12 +144,12 @@ def kernels(complete: Program, layers: tuple[int, ...]) -> tuple[Kernel, ...]:
     return tuple(Kernel(body, *values) for body, values in sorted(sums.items(), key=lambda item: -item[1][2]))
 
 
-def _written(loaded: Loaded, complete: Program, path: Path) -> OutputFolder:
+def written(loaded: Loaded, planned: Plan, complete: Program, path: Path) -> OutputFolder:
     """The output folder, as ``mbv2gen compile`` would write it."""
     sources = csources.render(complete, loaded.name, f"mbv2gen compile {complete.network.source.file}")
     files = {file: text.encode() for file, text in sources.items()}
     files[output_folder.NETWORK] = quantized_network_file.dump(loaded.quantized)
-    files[output_folder.REPORT] = report.text(report.report(complete))
+    files[output_folder.REPORT] = report.text(report.report(complete, occupancy(planned), BALANCED))
     return output_folder.write_folder(path, loaded.name, files)
 
 

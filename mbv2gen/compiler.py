@@ -20,14 +20,17 @@ from mbv2gen import (
     report,
     targets,
 )
-from mbv2gen.dsp.ranges import ranges
+from mbv2gen.dsp.ranges import Ranges, ranges
 from mbv2gen.network import Network
 from mbv2gen.onnx_import import lowering, onnx_file
 from mbv2gen.packing import check as packing_check
 from mbv2gen.pixels import pictures, preprocessing
 from mbv2gen.pixels.pictures import Pictures
 from mbv2gen.pixels.preprocessing import Preprocessing
-from mbv2gen.planning import objective, trade_offs
+from mbv2gen.plan import Plan
+from mbv2gen.planning import trade_offs
+from mbv2gen.planning.objective import Objective, objective
+from mbv2gen.planning.occupancy import occupancy
 from mbv2gen.quantization import bounds, effort, given_network, quantized_network_file
 from mbv2gen.quantization.exports import EXPORTS
 from mbv2gen.quantized_network import QuantizedNetwork
@@ -55,6 +58,10 @@ class Options:
     effort: int = effort.DEFAULT
     optimize: str | None = None
     arena_limit: int | None = None
+
+    @property
+    def objective(self) -> Objective:
+        return objective(self.optimize, self.arena_limit)
 
 
 @dataclass(frozen=True)
@@ -87,27 +94,36 @@ def generate(
 ) -> tuple[program.Program, dict[str, bytes]]:
     """QuantizedNetwork -> ... -> CSources, and the files of the output folder."""
     bounds.check(quantized)
-    complete = plan_program(quantized, options)
+    known = ranges(quantized)
+    planned = plan_network(quantized, options, known)
+    complete = complete_program(quantized, planned, options, known)
     sources = csources.render(complete, network.name, command_line(model, network.name, options))
     files = {file: text.encode() for file, text in sources.items()}
     files[output_folder.NETWORK] = quantized_network_file.dump(quantized)
-    files[output_folder.REPORT] = report.text(report.report(complete))
+    files[output_folder.REPORT] = report.text(report.report(complete, occupancy(planned), options.objective))
     for export in (EXPORTS[name] for name in options.emit):
         files[f"{network.name}{export.ending}"] = export.emit(quantized)
     return complete, files
 
 
-def plan_program(quantized: QuantizedNetwork, options: Options) -> program.Program:
-    """QuantizedNetwork -> Candidates -> Plan -> Program, checked."""
-    target = targets.find(options.target)
-    known = ranges(quantized)
-    options_of = candidates.candidates(quantized, target.family, known)
-    aim = objective.objective(options.optimize, options.arena_limit)
-    planned = trade_offs.plan_for(quantized, options_of, aim, feed=options.feed, keep_input=options.keep_input)
-    complete = program.program(quantized, planned, target.name, known)
+def plan_network(quantized: QuantizedNetwork, options: Options, known: Ranges) -> Plan:
+    """QuantizedNetwork -> Candidates -> Plan."""
+    kernels = candidates.candidates(quantized, targets.find(options.target).family, known)
+    return trade_offs.plan_for(quantized, kernels, options.objective, feed=options.feed, keep_input=options.keep_input)
+
+
+def complete_program(quantized: QuantizedNetwork, planned: Plan, options: Options, known: Ranges) -> program.Program:
+    """Plan -> Program, checked."""
+    complete = program.program(quantized, planned, options.target, known)
     program_interpreter.check_arena(complete)
     packing_check.check_packing(complete)
     return complete
+
+
+def plan_program(quantized: QuantizedNetwork, options: Options) -> program.Program:
+    """QuantizedNetwork -> ... -> Program."""
+    known = ranges(quantized)
+    return complete_program(quantized, plan_network(quantized, options, known), options, known)
 
 
 def quantize(

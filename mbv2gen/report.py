@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, TypeAlias
 
-from mbv2gen.plan import Buffer
+from mbv2gen.planning.objective import Objective
+from mbv2gen.planning.occupancy import Occupancy
 from mbv2gen.program import Call, Program
 
 Report: TypeAlias = dict[str, Any]  # the JSON document
 
+NUMBERS = re.compile(r"\[\s+-?\d+(?:,\s+-?\d+)*\s+\]")
 
-def report(program: Program) -> Report:
+
+def report(program: Program, occupied: Occupancy, aim: Objective) -> Report:
     """The report that a compile writes; ``evaluate`` and ``profile`` add to it."""
     h, w, c = program.network.shape(program.network.inputs[0])
     return {
@@ -24,6 +28,8 @@ def report(program: Program) -> Report:
         },
         "target": program.target,
         "feed": program.feed,
+        "optimize": aim.name,
+        "arena_limit": aim.limit,
         "macs": program.network.macs,
         "ram": {
             "arena_bytes": program.arena_bytes,
@@ -40,8 +46,7 @@ def report(program: Program) -> Report:
             "total_bytes": None,
         },
         "layers": [_layer(call) for call in program.calls],
-        "segments": [list(range(first, end)) for first, end in program.segments],
-        "arena": [_buffer(buffer) for buffer in program.buffers],
+        "plan": occupied.as_json(),
         "accuracy": None,
         "analysis": None,
         "instructions": None,
@@ -49,8 +54,9 @@ def report(program: Program) -> Report:
 
 
 def text(report: Report) -> bytes:
-    """The report as the file holds it."""
-    return (json.dumps(report, indent=2) + "\n").encode()
+    """The report as the file holds it: indented, but lists of numbers on a line each."""
+    lines = NUMBERS.sub(lambda found: json.dumps(json.loads(found[0])), json.dumps(report, indent=2))
+    return (lines + "\n").encode()
 
 
 def _layer(call: Call) -> dict[str, Any]:
@@ -65,15 +71,4 @@ def _layer(call: Call) -> dict[str, Any]:
         "live_bytes": call.live_bytes,
         "kernel": f"mbv2_{call.body}",
         "instructions": None,
-    }
-
-
-def _buffer(buffer: Buffer) -> dict[str, Any]:
-    return {
-        "tensor": buffer.tensor,
-        "layout": type(buffer.layout).__name__,
-        "offset": buffer.offset,
-        "bytes": buffer.size,
-        "rows": buffer.rows,
-        "row_bytes": buffer.row_bytes,
     }

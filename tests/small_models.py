@@ -9,10 +9,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx_models import Builder, build, saved
 
-from mbv2gen import candidates, csources, output_folder, plan, program, report, targets
+from mbv2gen import compiler, csources, output_folder, report
+from mbv2gen.compiler import Options
 from mbv2gen.dsp.ranges import ranges
 from mbv2gen.output_folder import OutputFolder
-from mbv2gen.program import Program
+from mbv2gen.planning.occupancy import occupancy
 from mbv2gen.quantization import quantized_network_file
 from mbv2gen.quantized_network import QuantizedNetwork
 
@@ -51,20 +52,14 @@ def save_pixels(folder: Path, count: int = 6) -> Path:
     return path
 
 
-def planned(network: QuantizedNetwork, target: str, feed: str) -> Program:
-    """A program for a quantized network, whatever it came from."""
-    core = targets.find(target)
-    known = ranges(network)
-    chosen = candidates.choose(network, candidates.candidates(network, core.family, known))
-    return program.program(network, plan.plan(network, chosen, feed=feed), core.name, known)
-
-
 def write_network(
     network: QuantizedNetwork, path: Path, target: str = "cortex-m7", feed: str = "frame"
 ) -> OutputFolder:
-    """The output folder of a quantized network."""
-    complete = planned(network, target, feed)
+    """The output folder of a quantized network, whatever it came from."""
+    known, options = ranges(network), Options(target=target, feed=feed)
+    planned = compiler.plan_network(network, options, known)
+    complete = compiler.complete_program(network, planned, options, known)
     files = {file: text.encode() for file, text in csources.render(complete, network.name, "test").items()}
     files[output_folder.NETWORK] = quantized_network_file.dump(network)
-    files[output_folder.REPORT] = report.text(report.report(complete))
+    files[output_folder.REPORT] = report.text(report.report(complete, occupancy(planned), options.objective))
     return output_folder.write_folder(path, network.name, files)

@@ -144,3 +144,15 @@ def test_the_page_of_accuracy_holds_every_effort_that_was_asked_for(tmp_path: Pa
     assert [row[2] for row in rows if row[0] == "digits"] == ["0", "1"]
     assert all(row[3] == "98.06 %" for row in rows if row[0] == "digits")  # as the example's README has it, in float
     assert "only the digits were measured" in page
+
+
+@needs_arm_compiler
+@needs_qemu
+def test_fusion_writes_what_the_same_kernels_take_both_ways(tmp_path: Path) -> None:
+    ended = run(BENCHMARKS / "fusion.py", "--quick", "-o", tmp_path / "fusion.md", "--work", tmp_path / "work")
+    assert ended.returncode == 0, ended.stderr
+    page = (tmp_path / "fusion.md").read_text(encoding="utf-8")
+    (row,) = cells(page.replace("# Fusion", "## Fusion"), "Fusion")
+    assert row["net"] == "digits"
+    assert number(row["arena, row by row"]) < number(row["arena, layer by layer"]) / 4
+    assert abs(float(row["more"].split(" ")[0])) < 3

@@ -236,7 +236,19 @@ def test_every_command_has_an_example_and_both_common_options(capsys: Capture, n
 
 
 def test_the_commands_are_those_of_the_manual() -> None:
-    known = ["boards", "compile", "demo", "evaluate", "export", "inspect", "profile", "run", "targets", "verify"]
+    known = [
+        "boards",
+        "compile",
+        "demo",
+        "evaluate",
+        "export",
+        "inspect",
+        "pareto",
+        "profile",
+        "run",
+        "targets",
+        "verify",
+    ]
     assert known == COMMANDS
 
 
@@ -309,6 +321,37 @@ def test_an_arena_limit_is_kept_or_refused_with_the_least_there_is(tmp_path: Pat
     compile_refused(
         capsys, model, f"--arena-limit {least - 1}", f"{least:,} B", options=("--arena-limit", str(least - 1))
     )
+
+
+def test_pareto_lists_plans_that_compile_takes(tmp_path: Path, capsys: Capture) -> None:
+    model = save_small_model(tmp_path)
+    words = ("--target", "cortex-m7", "--feed", "rows", "--json")
+    points = json.loads(command(capsys, "pareto", model, *words).out)["plans"]
+    assert {name for point in points for name in point["optimize"]} == {"speed", "balanced", "ram"}
+    for point in (points[0], points[-1]):
+        chosen = ("--optimize", point["optimize"][0], "-o", tmp_path / "out")
+        report = json.loads(command(capsys, "compile", model, *words, *chosen).out)["report"]
+        assert report["ram"]["arena_bytes"] == point["arena_bytes"]
+        assert report["flash"]["weights_bytes"] <= point["weights_fetched"] <= report["macs"]
+    assert f"{points[0]['arena_bytes']:,}" in command(capsys, "pareto", model, *words[:-1]).out
+
+
+def test_inspect_draws_the_plan_of_a_model_as_of_its_output(tmp_path: Path, capsys: Capture) -> None:
+    model, words = save_small_model(tmp_path), ("--target", "cortex-m4", "--feed", "rows", "--optimize", "ram")
+    document = json.loads(command(capsys, "compile", model, *words, "-o", tmp_path / "out", "--json").out)
+    plan = document["report"]["plan"]
+    assert json.loads(command(capsys, "inspect", model, "--plan", *words, "--json").out) == {"plan": plan}
+    assert json.loads(command(capsys, "inspect", tmp_path / "out", "--plan", "--json").out) == {"plan": plan}
+    drawn = command(capsys, "inspect", tmp_path / "out", "--plan").out
+    assert drawn in command(capsys, "inspect", model, "--plan", *words).out
+    assert plan["peak"]["operator"] in drawn
+    assert f"{document['report']['ram']['arena_bytes']:,} B" in drawn
+
+
+def test_what_goes_with_a_plan_is_refused_without_one(compiled: Path, capsys: Capture) -> None:
+    assert_refused(command(capsys, "inspect", compiled.parent / "small.onnx", "--target", "cortex-m4"), "--plan")
+    assert_refused(command(capsys, "inspect", compiled, "--plan", "--feed", "rows"), "--feed")
+    assert_refused(command(capsys, "inspect", compiled.parent, "--plan"), "not written by mbv2gen")
 
 
 @pytest.mark.parametrize(("text", "size"), [("30000", 30000), ("30k", 30000), ("32KiB", 32768), ("1 MB", 1000000)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 
 import numpy as np
 import pytest
@@ -11,13 +12,19 @@ from network_builder import RELU6, NetworkBuilder
 from planned import planned
 from random_networks import TORCH, random_network
 
+from mbv2gen.errors import Mbv2genError
 from mbv2gen.plan import Plan
-from mbv2gen.planning.plan_drawing import draw
+from mbv2gen.planning import plan_drawing
+from mbv2gen.planning.occupancy import from_json, occupancy
 
 
 @functools.cache
 def mobilenet(mode: str) -> Plan:
     return planned(mobilenet_v2(0.1, 32, 5), mode)[0]
+
+
+def draw(plan: Plan, width: int = 100, height: int = 40) -> str:
+    return plan_drawing.draw(occupancy(plan), width, height)
 
 
 def grid(drawing: str) -> list[str]:
@@ -102,3 +109,39 @@ def test_a_drawing_is_the_same_every_time_and_ascii_whatever_the_names() -> None
     plan = planned(network, "frame")[0]
     assert draw(plan) == draw(plan)
     assert draw(plan).isascii()
+
+
+@pytest.mark.parametrize("mode", ["frame", "rows", "keep_input"])
+def test_a_drawing_from_the_report_is_that_of_the_plan(mode: str) -> None:
+    document = json.loads(json.dumps(occupancy(mobilenet(mode)).as_json()))
+    assert plan_drawing.draw(from_json(document)) == draw(mobilenet(mode))
+
+
+@pytest.mark.parametrize("mode", ["frame", "rows", "keep_input"])
+def test_what_is_alive_never_overlaps_and_is_most_at_the_peak(mode: str) -> None:
+    plan = mobilenet(mode)
+    occupied = occupancy(plan)
+    in_place = {step.writes: step.reads[0].tensor for s in plan.segments for step in s.steps if step.in_place}
+    alive = []
+    for unit in range(occupied.spans[-1].end):
+        owner = np.full(plan.arena_bytes, -1)
+        alive.append(0)
+        for number, home in enumerate(occupied.homes):
+            over = [k for k, other in enumerate(occupied.homes) if other.name == in_place.get(home.name)]
+            under = [k for k, other in enumerate(occupied.homes) if home.name == in_place.get(other.name)]
+            for begin in home.begin[(home.first <= unit) & (unit <= home.last)]:
+                bytes_ = owner[begin : begin + home.row_bytes]
+                assert len(bytes_) == home.row_bytes
+                assert set(bytes_.tolist()) <= {-1, *over, *under}
+                bytes_[:] = number
+                alive[-1] += home.row_bytes
+    peak = occupied.peak
+    assert alive[peak.unit] == peak.live_bytes == max(plan.live_bytes)
+    assert max(alive) == peak.live_bytes
+    assert any(span.start <= peak.unit < span.end for span in occupied.spans)
+
+
+@pytest.mark.parametrize("broken", [None, {}, {"buffers": [{}]}, {"arena_bytes": 1, "segments": 3}])
+def test_what_is_no_plan_in_a_report_is_refused(broken: object) -> None:
+    with pytest.raises(Mbv2genError, match="compile again"):
+        from_json(broken)

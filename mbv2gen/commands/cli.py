@@ -10,6 +10,7 @@ import rich_click as click
 from mbv2gen import __version__
 from mbv2gen.commands import analysis as commands_of_analysis
 from mbv2gen.commands import evaluation as commands_of_evaluation
+from mbv2gen.commands import insight as commands_of_insight
 from mbv2gen.commands import models as commands_of_models
 from mbv2gen.commands import outputs as commands_of_outputs
 from mbv2gen.commands.terminal import one_line
@@ -28,6 +29,7 @@ def cli() -> None:
 
 
 for command in (
+    *commands_of_insight.COMMANDS,
     *commands_of_models.COMMANDS,
     *commands_of_analysis.COMMANDS,
     *commands_of_outputs.COMMANDS,

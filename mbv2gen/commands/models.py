@@ -1,4 +1,4 @@
-"""Commands that begin with a model, and the lists to choose from: inspect, compile, targets, boards, demo."""
+"""Commands that begin with nothing, or with a model to compile: compile, targets, boards, demo."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import rich_click as click
 
-from mbv2gen import compiler, demo, inspection, output_folder, profiling, targets
+from mbv2gen import compiler, demo, output_folder, profiling, targets
 from mbv2gen.commands import terminal
 from mbv2gen.commands.byte_count import ByteCount
 from mbv2gen.commands.calibration_options import calibration_options
@@ -16,51 +16,11 @@ from mbv2gen.commands.terminal import Terminal, percent
 from mbv2gen.demo import Demo
 from mbv2gen.hardware import boards
 from mbv2gen.hardware.board_fit import check_fits
-from mbv2gen.inspection import Inspection
-from mbv2gen.network import Shape
 from mbv2gen.planning.objective import OBJECTIVES
 from mbv2gen.quantization.exports import EXPORTS
 from mbv2gen.report import Report
 
 FILE = click.Path(path_type=Path)
-
-
-def _shape(shape: Shape) -> str:
-    return "x".join(map(str, shape))
-
-
-@click.command("inspect")
-@click.argument("model", type=FILE)
-@terminal.options
-def inspect(model: Path) -> None:
-    """Show what a model consists of: blocks, operators, shapes, MACs, weights; and what was normalised away.
-
-    Example: mbv2gen inspect model.onnx
-    """
-    out, found = terminal.current(), inspection.inspect(model)
-    _show_inspection(out, found)
-    out.document(found.as_json())
-
-
-def _show_inspection(out: Terminal, found: Inspection) -> None:
-    network, block = found.network, ""
-    entry, result = network.model_input, network.model_output
-    rows = []
-    for line in found.operators:
-        rows.append(
-            (line.block if line.block != block else "", line.role, line.name, line.window, line.activation,
-             _shape(line.input_shape), _shape(line.output_shape), line.macs, line.weights_bytes)
-        )  # fmt: skip
-        block = line.block
-    columns = ("block", "role", "operator", "window", "activation", "input", "output", "MAC", "weights B")
-    out.table(network.source.file, columns, rows)
-    sums = f"{len(network.blocks)} blocks, {len(rows)} operators, {found.weights_bytes:,} bytes of int8 weights"
-    out.line(f"{sums}, {network.macs:,} MAC in the file")
-    out.line(f"input   {_shape(network.shape(network.inputs[0]))}, the model takes {entry.dtype} {entry.layout}")
-    tail = "" if result.tail == "none" else f", through {result.tail}"
-    out.line(f"output  {_shape(network.shape(network.outputs[0]))}, the model gives {list(result.shape)}{tail}")
-    for sentence in found.normalised:
-        out.line(f"- {sentence}")
 
 
 @click.command("compile")
@@ -203,4 +163,4 @@ def _show_demo(out: Terminal, done: Demo, report: Report) -> None:
         out.line(f"left out   {missing}")
 
 
-COMMANDS = (inspect, compile_, targets_, boards_, demo_)
+COMMANDS = (compile_, targets_, boards_, demo_)

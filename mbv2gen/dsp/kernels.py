@@ -182,7 +182,7 @@ DSP: tuple[Contract, ...] = (
     ),
     Contract(
         "depthwise_conv_planes_s8_dsp", "depthwise", Planes, PlaneTiles, per_mac(1.3, 0), takes_plane_depthwise,
-        whole_input=True, wide=True,
+        whole_input=True, wide=True, pixels=6,
     ),
     Contract("conv_1x1_tile_s8_dsp", "pointwise", PlaneTiles, RowNHWC, per_mac(0.78, 6), takes_linear, wide=True),
     Contract("add_s8_dsp", "add", RowNHWC, RowNHWC, per_input(7), takes_add, in_place=True),

@@ -96,7 +96,8 @@ class Contract:
     0. ``whole_input``: every unit reads all rows; ``wide``: it trades memory for instructions, so that the planner
     takes it only where the arena does not grow; ``tight``: it trades instructions for memory, its unit is a column of
     four pixels; ``special``: another body does the same work, so that ``--optimize size`` does without it.
-    ``instructions`` is an estimate for a whole operator, good enough to choose by.
+    ``pixels``: how many outputs, of a row or band, one reading of the weights serves. ``instructions`` is an estimate
+    for a whole operator, good enough to choose by.
     """
 
     body: str
@@ -114,6 +115,7 @@ class Contract:
     wide: bool = False
     tight: bool = False
     special: bool = False
+    pixels: int = 4
 
 
 @dataclass(frozen=True)
@@ -221,13 +223,15 @@ def _sums_bytes(operator: QOperator, network: QuantizedNetwork) -> int:
     return 4 * network.shape(operator.inputs[0])[2]
 
 
+WHOLE_ROW = 1 << 16  # more pixels than any row has
+
 # The plain family: portable C. Costs are rounded from counts on an emulated Cortex-M7 (docs/kernels.md).
 PLAIN: tuple[Contract, ...] = (
-    Contract("conv_s8", "conv", RowNHWC, RowNHWC, per_mac(5.0, 40)),
-    Contract("conv_1x1_s8", "pointwise", RowNHWC, RowNHWC, per_mac(2.6, 40)),
-    Contract("conv_1x1_lines_s8", "pointwise", RowNHWC, PlanarLines, per_mac(2.6, 40)),
-    Contract("depthwise_conv_s8", "depthwise", RowNHWC, RowNHWC, per_mac(8.0, 40)),
-    Contract("depthwise_conv_lines_s8", "depthwise", PlanarLines, RowNHWC, per_mac(4.5, 40)),
+    Contract("conv_s8", "conv", RowNHWC, RowNHWC, per_mac(5.0, 40), pixels=1),
+    Contract("conv_1x1_s8", "pointwise", RowNHWC, RowNHWC, per_mac(2.6, 40), pixels=2),
+    Contract("conv_1x1_lines_s8", "pointwise", RowNHWC, PlanarLines, per_mac(2.6, 40), pixels=2),
+    Contract("depthwise_conv_s8", "depthwise", RowNHWC, RowNHWC, per_mac(8.0, 40), pixels=1),
+    Contract("depthwise_conv_lines_s8", "depthwise", PlanarLines, RowNHWC, per_mac(4.5, 40), pixels=WHOLE_ROW),
     Contract("fully_connected_s8", "fully_connected", RowNHWC, RowNHWC, per_mac(2.6, 40), whole_input=True),
     Contract("add_s8", "add", RowNHWC, RowNHWC, per_input(60), in_place=True),
     Contract(

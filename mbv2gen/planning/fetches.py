@@ -1,0 +1,27 @@
+"""Fetches: how many bytes of weights an inference reads from flash, by how the kernels' inner loops go."""
+
+from __future__ import annotations
+
+from mbv2gen.planning.kernels import Candidate, units
+from mbv2gen.quantized_network import QConv2D, QDepthwiseConv2D, QFullyConnected, QuantizedNetwork
+
+
+def weights_fetched(network: QuantizedNetwork, chosen: tuple[Candidate, ...]) -> int:
+    """Bytes of int8 weights that an inference reads; biases, multipliers and what a stream adds are not counted."""
+    return sum(times * size for times, size in readings(network, chosen).values())
+
+
+def readings(network: QuantizedNetwork, chosen: tuple[Candidate, ...]) -> dict[str, tuple[int, int]]:
+    """Operator -> how often all its weights are read, and their bytes.
+
+    A kernel reads them once a group of ``contract.pixels`` output pixels; groups do not go beyond a row, or a band of
+    rows where a unit makes one.
+    """
+    result = {}
+    for operator, candidate in zip(network.operators, chosen, strict=True):
+        if isinstance(operator, QConv2D | QDepthwiseConv2D | QFullyConnected):
+            h, w, _ = network.shape(operator.outputs[0])
+            rows = max(1, h // units(candidate, operator, network))  # that a unit makes
+            groups = -(-rows * w // candidate.contract.pixels)
+            result[operator.name] = h // rows * groups, int(operator.weights.size)
+    return result
