@@ -333,7 +333,7 @@ def test_depthwise_rows_are_tflites_convolution_at_every_width(
 def test_depthwise_columns_are_tflites_convolution(
     call: Callable[..., None], *, body: str, stride: int, left: int, channels: int
 ) -> None:
-    """Four outputs in the middle of three rows, of twelve pixels each; of a neighbour only the pixel beside is given."""
+    """Four outputs in the middle of three rows of twelve pixels; of a neighbour only the pixel beside is given."""
     weights, bias, multiplier, rs = depthwise_layer(channels)
     x = np.random.default_rng(20).integers(0, 256, (channels, 3, 12))
     stream = depthwise_stream(weights, bias, multiplier, rs)

@@ -6,12 +6,13 @@ Pixels stand in words of four bytes, p0 p2 p1 p3, so that UXTB16 yields the neig
 three pixels stand as two in a register and one half of another.
 
 The stream holds a weight a byte, w0 w1 w1 w2 for each row: AND with 0xff00ff00 makes 256 * (w1, w2) of it, once a
-channel and call, on the stack (of columns: where they are wanted). So y = 256 * acc + bias, the bias with eight bits below an accumulator's unit, and
-USAT8(SMMUL(y, M) >> 9) serves all channels of right shifts from 2 on: dsp_requantization finds M and bias.
+channel and call, on the stack (of columns: where they are wanted). So y = 256 * acc + bias, the bias with eight bits
+below an accumulator's unit, and USAT8(SMMUL(y, M) >> 9) serves all channels of right shifts from 2 on:
+dsp/requantization.py finds M and bias.
 
-Registers: r5-r8 accumulators, r9 r10 weights, r11 r12 lr pixels. Columns: r0 table of nine pointers, r1 tile, r2 end of
-stream, r3 stream, r4 4 * channel. Rows: r0-r2 rows, r3 bias, r4 tile; stack: 0 end of the channel's tile, 4 bytes between groups, 8 M, 12 weights, 36 tile, 40 step between lines, 44 stream,
-48 its end, 52 span.
+Registers: r5-r8 accumulators, r9 r10 weights, r11 r12 lr pixels. Columns: r0 table of nine pointers, r1 tile, r2 end
+of stream, r3 stream, r4 4 * channel. Rows: r0-r2 rows, r3 bias, r4 tile; stack: 0 end of the channel's tile, 4 bytes
+between groups, 8 M, 12 weights, 36 tile, 40 step between lines, 44 stream, 48 its end, 52 span.
 """
 
 from __future__ import annotations
@@ -231,7 +232,8 @@ def depthwise_rows(name: str, stride: str, rest: bool) -> str:
     code += [*next_channel("r4"), "str r4, [sp, #36]", "add r7, r7, r4", "str r7, [sp]", "cmp r11, r6", "bne 1b"]
     code += ["add sp, #56", "pop {r4-r11, pc}"]
     more = ", then two" if rest else ""
-    return function(name, f"Depthwise 3x3, stride {_PADDING[stride]}: a row of every channel, four outputs a turn{more}.", code)
+    what = f"Depthwise 3x3, stride {_PADDING[stride]}: a row of every channel, four outputs a turn{more}."
+    return function(name, what, code)
 
 
 def _two_more(stride: str) -> Code:
@@ -256,4 +258,5 @@ def depthwise_columns(name: str, stride: str) -> str:
     code += [f"ldr r11, [r3, #{4 - CHANNEL_BYTES}]", "add r4, r4, #4", *requantized(_Y, "r11")]
     code += ["strh r6, [r1, #4]", "strh r7, [r1, #8]", "strh r8, [r1, #12]", "strh r5, [r1]", *next_channel("r1")]
     code += ["cmp r3, r2", "bne 1b", "pop {r4-r11, pc}"]
-    return function(name, f"Depthwise 3x3, stride {_PADDING[stride]}: four outputs of every channel, from columns.", code)
+    what = f"Depthwise 3x3, stride {_PADDING[stride]}: four outputs of every channel, from columns."
+    return function(name, what, code)
