@@ -12,6 +12,7 @@
                                                                       F = 1 where the stack was used to its end,
                                                                       T = the arena up to its last changed byte
  *              layer N K                                          profile build: one a layer, N = L for the rest
+ *              row N K                                            row build: what row N of the input sets off
  *              end N stack W                       N = number of runs, W = stack of the whole program, main included
  * TAPS     records of four little-endian words (layer, row, first, count) and `count` values; after each run one of
  *          (TAP_END, run, 0, 0)
@@ -174,6 +175,12 @@ APART static int write_result(int file, uint32_t run, int status, traces found, 
         add_number(&text, " ", measure_layer(layer));
         failed |= write_line(file, &text);
     }
+    for (unsigned row = 0; row < taken->rows; row++) {
+        text.length = 0;
+        add_number(&text, "row ", row);
+        add_number(&text, " ", measure_row(row));
+        failed |= write_line(file, &text);
+    }
     return failed;
 }
 
@@ -219,10 +226,14 @@ static size_t read_row(void) {
 int run_fed_network(NN_ctx *ctx) {
     for (;;) {
         const int status = NN_step(ctx);
+        if (status != NN_MORE) {
+            measure_row_end();
+        }
         if (status == NN_HUNGRY) {
             if (!waiting.is_full && read_row() != NN_ROW_BYTES) {
                 return status;
             }
+            measure_row_start();
             waiting.is_full = NN_push_rows(ctx, waiting.values, 1) == 0;
         } else if (status != NN_MORE) {
             return status;

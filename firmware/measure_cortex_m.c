@@ -91,6 +91,50 @@ __attribute__((noipa)) static void timed(int (*run)(NN_ctx *), NN_ctx *ctx, timi
     result->stack_bytes = (uint32_t)((uintptr_t)sp - (uintptr_t)p);
 }
 
+#ifdef MBV2_ROWS
+
+static uint32_t row_spent[NN_ROWS]; /* instructions */
+static uint32_t row_cost;           /* instructions between start and end with nothing between them */
+static uint32_t row_ticks;
+static unsigned row;
+static bool row_runs;
+
+__attribute__((noipa)) void measure_row_start(void) {
+    row_runs = true;
+    row_ticks = timer_fine();
+}
+
+__attribute__((noipa)) void measure_row_end(void) {
+    const uint32_t now = timer_fine();
+#if COUNTED
+    if (row_runs && row < NN_ROWS) {
+        row_spent[row++] = (uint32_t)to_instructions(now - row_ticks) - row_cost;
+    }
+#else
+    (void)now;
+#endif
+    row_runs = false;
+}
+
+static void calibrate_rows(void) {
+    row_cost = 0;
+    row = 0;
+    measure_row_start();
+    measure_row_end();
+    row_cost = row_spent[0];
+}
+
+uint32_t measure_row(unsigned index) { return row_spent[index]; }
+
+#else
+
+uint32_t measure_row(unsigned index) {
+    (void)index;
+    return 0;
+}
+
+#endif
+
 #ifdef MBV2_PROFILE
 
 static uint32_t spent[NN_LAYERS + 1]; /* instructions; the last one is what belongs to no layer */
@@ -158,12 +202,21 @@ void measure_start(void) {
     timed(nothing, (NN_ctx *)0, &taken);
     empty_ticks = taken.fine;
 #endif
+#ifdef MBV2_ROWS
+    calibrate_rows();
+#endif
 }
 
 int measure_inference(NN_ctx *ctx, measurement *result) {
     timing taken;
+#ifdef MBV2_ROWS
+    row = 0;
+#endif
     timed(NN_run, ctx, &taken);
     *result = (measurement){.stack_full = taken.stack_full, .stack_bytes = taken.stack_bytes};
+#if defined(MBV2_ROWS) && COUNTED
+    result->rows = row;
+#endif
 #ifndef MBV2_TAP
     result->has_stack = true;
 #endif

@@ -12,7 +12,7 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from numpy.typing import NDArray
 
-from mbv2gen import __version__, ownership, resources
+from mbv2gen import __version__, ownership, resources, row_work
 from mbv2gen.dsp import bodies as dsp_bodies
 from mbv2gen.identifiers import comment
 from mbv2gen.packing.fields import Symbol, TableName, Value
@@ -72,6 +72,7 @@ def render(program: Program, name: str, command: str) -> dict[str, str]:
         "view": _header_view(program),
         "lives": ownership.ownership(program),
         "kernels": kernels,
+        "rows": row_work.rows(program),
     }
     files = {
         f"{name}.h": "network.h.j2",
@@ -116,7 +117,8 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "comment": comment,
-        "thousands": lambda value: f"{value:,}",
+        "thousands": lambda value: f"{value:,.0f}",
+        "decimals": lambda value: f"{value:.2f}",
         "shape": lambda shape: "x".join(map(str, shape)),
         "table": table,
         "number": lambda value: f"{value:.8g}",

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from mbv2gen.errors import Mbv2genError
 from mbv2gen.hardware import firmware, image_sizes, runner
 from mbv2gen.hardware.boards import Board
@@ -13,20 +15,27 @@ from mbv2gen.hardware.image_sizes import ImageSizes
 from mbv2gen.output_folder import OutputFolder
 from mbv2gen.pixels import network_inputs
 from mbv2gen.progress import Tell
+from mbv2gen.report import row_counts
+from mbv2gen.row_work import RowWork
 
 
 @dataclass(frozen=True)
 class Profile:
     """``instructions`` of NAME_run, counted in QEMU; they are no cycles. None where the board cannot count.
 
-    ``layer_instructions`` come from a second build, which reads the timer between layers.
+    ``layer_instructions`` come from a second build, which reads the timer between layers; ``row_instructions``, where
+    the network is fed rows, from a third, which reads it at each row: what the row sets off until the network is hungry
+    again. ``touched_arena_bytes``: the arena up to the last byte that changed; ``whole_stack_bytes``: of the program.
     """
 
     board: str
     instructions: int | None
     layer_instructions: tuple[int, ...] | None
+    row_instructions: RowWork | None
     arena_bytes: int
+    touched_arena_bytes: int
     stack_bytes: int | None
+    whole_stack_bytes: int | None
     sizes: ImageSizes
 
 
@@ -36,21 +45,33 @@ def profile(folder: OutputFolder, board: Board, tell: Tell | None = None) -> Pro
     Raises Mbv2genError where a tool is missing or the network does not fit, CheckFailed where it does not run.
     """
     inputs = network_inputs.synthetic(folder.network(), 1)
+    is_fed = folder.report().get("feed") == "rows"
+    steps = 6 if is_fed else 4
     title = f"{folder.name} on {board.name}"
     tell = tell or (lambda done, total: None)
     plain = firmware.build_board(folder.path, folder.name, board, folder.builds)
-    tell(1, 4)
-    whole = runner.run(plain, inputs, board=board, title=title)
-    tell(2, 4)
+    tell(1, steps)
+    twice = np.repeat(inputs, 2, axis=0)  # on other noise: a byte that happens to keep its value shows the second time
+    whole = runner.run(plain, twice, board=board, title=title)
+    tell(2, steps)
     layered = firmware.build_board(folder.path, folder.name, board, folder.builds, profile=True)
-    tell(3, 4)
+    tell(3, steps)
     layers = runner.run(layered, inputs, board=board, title=title).layer_instructions
+    rows = None
+    if is_fed:
+        tell(4, steps)
+        by_row = firmware.build_board(folder.path, folder.name, board, folder.builds, rows=True)
+        tell(5, steps)
+        rows = runner.run(by_row, inputs, board=board, title=title).row_instructions
     return Profile(
         board=board.name,
         instructions=None if whole.instructions is None else whole.instructions[0],
         layer_instructions=None if layers is None else layers[0],
+        row_instructions=None if rows is None else RowWork(rows[0]),
         arena_bytes=whole.arena_bytes,
+        touched_arena_bytes=whole.touched_arena_bytes,
         stack_bytes=whole.stack_bytes,
+        whole_stack_bytes=whole.whole_stack_bytes,
         sizes=image_sizes.image_sizes(plain, folder.name),
     )
 
@@ -66,7 +87,9 @@ def in_report(report: Mapping[str, Any], measured: Profile) -> dict[str, Any]:
     sizes, stack = measured.sizes, measured.stack_bytes
     ram = {
         "static_bytes": sizes.static_bytes,
+        "arena_touched_bytes": measured.touched_arena_bytes,
         "stack_bytes": stack,
+        "whole_stack_bytes": measured.whole_stack_bytes,
         "total_bytes": None if stack is None else measured.arena_bytes + sizes.static_bytes + stack,
     }
     constants = sizes.weights_bytes + sizes.parameters_bytes
@@ -81,8 +104,17 @@ def in_report(report: Mapping[str, Any], measured: Profile) -> dict[str, Any]:
         "flash": {**report["flash"], **flash},
         "layers": [{**layer, "instructions": n} for layer, n in zip(layers, counts, strict=True)],
         "instructions": measured.instructions,
+        "rows": _rows(report, measured.row_instructions),
         "profile": {"board": measured.board, "counted_by": "QEMU"},
     }
+
+
+def _rows(report: Mapping[str, Any], measured: RowWork | None) -> dict[str, Any] | None:
+    """The report's rows with what was counted; rows a second and MHz at an instruction a cycle."""
+    before = report.get("rows")
+    if before is None or measured is None:
+        return before
+    return {**before, "instructions": row_counts(measured), "greatest_rate_per_mhz": measured.greatest_rate}
 
 
 def per_mac(instructions: int | None, macs: int) -> float | None:

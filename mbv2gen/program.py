@@ -67,6 +67,7 @@ class Call:
     input_shape: tuple[int, int, int]
     output_shape: tuple[int, int, int]
     macs: int
+    estimated_instructions: float
     live_bytes: int
 
     @property
@@ -256,6 +257,7 @@ def _call(
         network.shape(operator.inputs[0]),
         network.shape(operator.outputs[0]),
         macs(operator, network),
+        plan.candidates[step.layer].instructions,
         plan.live_bytes[step.layer],
     )
 

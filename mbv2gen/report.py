@@ -6,9 +6,11 @@ import json
 import re
 from typing import Any, TypeAlias
 
+from mbv2gen import row_work
 from mbv2gen.planning.objective import Objective
 from mbv2gen.planning.occupancy import Occupancy
 from mbv2gen.program import Call, Program
+from mbv2gen.row_work import RowWork
 
 Report: TypeAlias = dict[str, Any]  # the JSON document
 
@@ -33,8 +35,10 @@ def report(program: Program, occupied: Occupancy, aim: Objective) -> Report:
         "macs": program.network.macs,
         "ram": {
             "arena_bytes": program.arena_bytes,
+            "arena_touched_bytes": None,
             "static_bytes": None,
             "stack_bytes": None,
+            "whole_stack_bytes": None,
             "input_bytes": h * w * c,
             "total_bytes": None,
         },
@@ -50,7 +54,25 @@ def report(program: Program, occupied: Occupancy, aim: Objective) -> Report:
         "accuracy": None,
         "analysis": None,
         "instructions": None,
+        "rows": _rows(program),
     }
+
+
+def _rows(program: Program) -> dict[str, Any] | None:
+    """What a pushed row sets off: the mean, the most of all rows but the last, and what is left behind that one."""
+    work = row_work.rows(program)
+    if work is None:
+        return None
+    return {
+        "macs": row_counts(work.macs),
+        "instructions_estimated": row_counts(work.estimated_instructions),
+        "instructions": None,
+        "greatest_rate_per_mhz": None,
+    }
+
+
+def row_counts(work: RowWork) -> dict[str, float]:
+    return {"mean": round(work.mean, 1), "worst": work.worst, "last": work.last}
 
 
 def text(report: Report) -> bytes:

@@ -40,6 +40,11 @@ def library(folders: Iterable[Path], work: Path, *flags: str) -> ctypes.CDLL:
     return ctypes.CDLL(str(work / "library.so"))
 
 
+def network_is_fed(library: ctypes.CDLL, network: QuantizedNetwork) -> bool:
+    """Whether the caller pushes rows."""
+    return hasattr(library, f"{network.name}_push_rows")
+
+
 class Inference:
     """One NAME_ctx with an arena of its own, driven from Python."""
 
@@ -49,7 +54,7 @@ class Inference:
         self.memory = np.full(arena_bytes + 16, 0x55, np.uint8)
         self.arena = self.memory[-self.memory.ctypes.data % 16 :][:arena_bytes]
         self.shapes = network.shape(network.inputs[0]), network.shape(network.outputs[0])
-        for name in ("input", "output"):
+        for name in ("output",) if network_is_fed(library, network) else ("input", "output"):
             self._function(name).restype = ctypes.POINTER(ctypes.c_int8)
 
     def init(self, offset: int = 0, missing_bytes: int = 0) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rich_click as click
@@ -190,13 +191,29 @@ def _show_profile(screen: Terminal, report: Report, measured: Profile) -> None:
         ratio = profiling.per_mac(measured.instructions, report["macs"])
         per_mac = "" if ratio is None else f", {ratio:.3f} per MAC"
         screen.line(f"instructions (QEMU)  {measured.instructions:,}{per_mac} of {report['macs']:,} MAC")
+    _show_rows(screen, report["rows"])
     ram, flash = report["ram"], report["flash"]
     static, stack = ram["static_bytes"], ram["stack_bytes"]
     screen.line(f"RAM    {ram['arena_bytes']:,} B arena + {static} B static + {stack} B stack")
+    whole = "" if ram["whole_stack_bytes"] is None else f"; {ram['whole_stack_bytes']:,} B of stack with main and all"
+    screen.line(f"used   arena up to byte {ram['arena_touched_bytes']:,}{whole}")
     screen.line(
         f"flash  {flash['total_bytes']:,} B: {flash['weights_bytes']:,} weights, "
         f"{flash['parameters_bytes']:,} parameters, {flash['descriptions_bytes']:,} descriptions of layers, "
         f"{flash['code_bytes']:,} code"
+    )
+
+
+def _show_rows(screen: Terminal, rows: dict[str, Any] | None) -> None:
+    """What a pushed row sets off, where the network is fed rows."""
+    if rows is None or rows["instructions"] is None:
+        return
+    counted = rows["instructions"]
+    rate = rows["greatest_rate_per_mhz"]
+    screen.line(
+        f"rows   {counted['mean']:,.0f} instructions a pushed row on average, {counted['worst']:,} at most, "
+        f"{counted['last']:,} behind the last one"
+        + ("" if rate is None else f"; {rate:.2f} rows a second per MHz at one a cycle")
     )
 
 

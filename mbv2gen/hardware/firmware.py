@@ -90,15 +90,23 @@ def build_host(
 
 
 def build_board(
-    folder: Path, name: str, board: Board, build_dir: Path, *, taps: bool = False, profile: bool = False
+    folder: Path,
+    name: str,
+    board: Board,
+    build_dir: Path,
+    *,
+    taps: bool = False,
+    profile: bool = False,
+    rows: bool = False,
 ) -> Path:
-    """The program for a board -> the ELF's path; its link map lies beside it.
+    """The program for a board -> the ELF's path; its link map lies beside it. ``profile``: it counts the instructions
+    of each layer, ``rows``: of what each row of the input sets off, where the network is fed rows.
 
     The weights go into the first of the board's memories with room for them. Mbv2genError where they, or the arena,
     fit nowhere.
     """
     flags = (f"-mcpu={board.core}", *board.flags, *_BOARD_FLAGS)
-    flags += _defines(taps=taps, profile=profile)
+    flags += _defines(taps=taps, profile=profile, rows=rows)
     sources = _sources(folder, name, _BOARD_SOURCES, (".c", ".S"))
     for memory in board.weights:
         build = _Build(
@@ -129,7 +137,7 @@ def build_board(
 
 def _defines(**wanted: bool) -> tuple[str, ...]:
     """-DMBV2_... for each kind of build that is wanted."""
-    names = {"taps": "MBV2_TAP", "profile": "MBV2_PROFILE", "poison": "MBV2_POISON"}
+    names = {"taps": "MBV2_TAP", "profile": "MBV2_PROFILE", "rows": "MBV2_ROWS", "poison": "MBV2_POISON"}
     return tuple(f"-D{names[kind]}" for kind, is_wanted in wanted.items() if is_wanted)
 
 

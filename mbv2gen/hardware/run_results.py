@@ -20,6 +20,7 @@ class RunRecord:
     instructions: int | None
     layer_instructions: tuple[int, ...]
     touched_arena_bytes: int = 0
+    row_instructions: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,11 @@ def _record(lines: list[list[str]]) -> RunRecord:
         stack_full=bool(values["full"]),
         stack_bytes=values["stack"],
         instructions=values["instructions"],
-        layer_instructions=tuple(int(words[2], 16) for words in lines[1:]),
+        layer_instructions=_counts(lines, "layer"),
         touched_arena_bytes=values["touched"] or 0,
+        row_instructions=_counts(lines, "row"),
     )
+
+
+def _counts(lines: list[list[str]], kind: str) -> tuple[int, ...]:
+    return tuple(int(words[2], 16) for words in lines if words[0] == kind)

@@ -38,10 +38,10 @@ class RunResult:
     """What a batch of n inferences gave. None where the machine or the build cannot tell.
 
     ``outputs`` is [n][output bytes]. ``instructions`` has one number an inference, of NAME_run alone.
-    ``layer_instructions``: a row of numbers an inference, one a layer. ``stack_bytes``: the deepest use of NAME_run
-    below its caller; ``whole_stack_bytes``: that of the whole program, main included. ``touched_arena_bytes``: the
-    arena up to the last byte that any inference changed. ``taps``: for each inference {layer: its output,
-    int8 [row][values of a row]}.
+    ``layer_instructions``: a row of numbers an inference, one a layer; ``row_instructions``: one a row of the input.
+    ``stack_bytes``: the deepest use of NAME_run below its caller; ``whole_stack_bytes``: that of the whole program,
+    main included. ``touched_arena_bytes``: the arena up to the last byte that any inference changed. ``taps``: for each
+    inference {layer: its output, int8 [row][values of a row]}.
     """
 
     outputs: Int8Array
@@ -52,6 +52,7 @@ class RunResult:
     taps: tuple[dict[int, Int8Array], ...] | None
     whole_stack_bytes: int | None = None
     touched_arena_bytes: int = 0
+    row_instructions: tuple[tuple[int, ...], ...] | None = None
 
 
 def run(
@@ -99,6 +100,7 @@ def _result(results: RunResults, outputs: Int8Array, taps: tuple[dict[int, Int8A
         taps=taps,
         whole_stack_bytes=results.whole_stack_bytes,
         touched_arena_bytes=max((r.touched_arena_bytes for r in runs), default=0),
+        row_instructions=tuple(r.row_instructions for r in runs if r.row_instructions) or None,
     )
 
 
