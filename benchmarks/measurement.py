@@ -16,7 +16,7 @@ from mbv2gen.compiler import Options
 from mbv2gen.dsp.calls import DSP_BODIES
 from mbv2gen.dsp.ranges import ranges
 from mbv2gen.hardware import firmware, image_sizes, runner
-from mbv2gen.hardware.boards import Board
+from mbv2gen.hardware.board import Board
 from mbv2gen.hardware.runner import RunResult
 from mbv2gen.output_folder import OutputFolder
 from mbv2gen.plan import Plan

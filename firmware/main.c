@@ -5,9 +5,9 @@
  * INPUTS   any number of inputs, NN_INPUT_BYTES each; one is read at a time, straight into the arena, or row by row
  *          where the network is fed rows
  * OUTPUTS  as many outputs, NN_OUTPUT_BYTES each
- * RESULTS  text, all numbers in hexadecimal, '-' for what this build cannot tell:
+ * RESULTS  text, '-' for what this build cannot tell:
  *              network arena A input I output O layers L
- *              run N status S guard G full F stack B instructions K touched T
+ *              run N status S guard G full F stack B instructions K touched T       (or cycles K)
                                                                       G = bytes changed outside the arena,
                                                                       F = 1 where the stack was used to its end,
                                                                       T = the arena up to its last changed byte
@@ -77,12 +77,12 @@ static void add_text(line *to, const char *text) {
 }
 
 static void add_number(line *to, const char *name, uint64_t value) {
-    char digits[17];
+    char digits[21];
     unsigned at = sizeof digits - 1;
     digits[at] = '\0';
     do {
-        digits[--at] = "0123456789abcdef"[value & 15u];
-        value >>= 4;
+        digits[--at] = (char)('0' + value % 10u);
+        value /= 10u;
     } while (value != 0);
     add_text(to, name);
     add_text(to, &digits[at]);
@@ -166,7 +166,7 @@ APART static int write_result(int file, uint32_t run, int status, traces found, 
     add_number(&text, " guard ", found.broken);
     add_number(&text, " full ", taken->stack_full ? 1u : 0u);
     add_if_known(&text, " stack ", taken->has_stack, taken->stack_bytes);
-    add_if_known(&text, " instructions ", taken->has_instructions, taken->instructions);
+    add_if_known(&text, measure_unit, taken->has_instructions, taken->instructions);
     add_number(&text, " touched ", found.touched);
     int failed = write_line(file, &text);
     for (unsigned layer = 0; taken->has_layers && layer <= NN_LAYERS; layer++) {

@@ -17,6 +17,9 @@ typedef struct measurement {
     uint64_t instructions; /* from NAME_run's first instruction to its return, both counted */
 } measurement;
 
+/* What `instructions` counts: " instructions ", or " cycles " on a board whose timer counts those. */
+extern const char measure_unit[];
+
 /* Starts the timer, paints the stack and learns what measuring itself costs. Call it once, first. */
 void measure_start(void);
 

@@ -10,6 +10,12 @@
 
 #define PAINT 0xA5C35A3Cu
 
+#ifndef TIMER_UNIT
+#define TIMER_UNIT " instructions "
+#endif
+
+const char measure_unit[] = TIMER_UNIT;
+
 extern uint32_t stack_limit[], stack_top[];
 
 static const uint32_t *deepest = stack_top; /* the lowest word used so far */
@@ -29,6 +35,9 @@ static uint64_t to_instructions(uint64_t ticks) {
 #ifndef MBV2_PROFILE
 /* The fine timer wraps; the coarse one, which starts and ends beside it, says how often. */
 static uint64_t elapsed_ticks(uint32_t fine, uint32_t coarse) {
+    if (TIMER_FINE_PER_COARSE == 0) {
+        return fine;
+    }
     const uint64_t about = (uint64_t)coarse * TIMER_FINE_PER_COARSE;
     const uint64_t wraps = (about - fine + 0x80000000u) >> 32;
     return (wraps << 32) + fine;

@@ -16,6 +16,10 @@ int port_write(int file, const void *from, size_t bytes);
 
 int port_close(int file);
 
+/* The command line, to be split in place; and the end. For boards, whose startup.c calls them. */
+char *port_command_line(void);
+_Noreturn void port_exit(int code);
+
 /* One line for the person who runs it (standard error). */
 void port_message(const char *text);
 

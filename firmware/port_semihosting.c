@@ -39,3 +39,15 @@ int port_close(int file) {
 }
 
 void port_message(const char *text) { (void)call(SYS_WRITE0, text); }
+
+char *port_command_line(void) {
+    static char line[96];
+    const uint32_t block[2] = {(uint32_t)line, sizeof line};
+    (void)call(SYS_GET_CMDLINE, block);
+    return line;
+}
+
+_Noreturn void port_exit(int code) {
+    mpu_pause();
+    semihosting_exit((uint32_t)code);
+}

@@ -2,14 +2,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "board.h"
 #include "mpu.h"
 #include "port.h"
-#include "semihosting.h"
+#include "soc.h"
 
-#define EXIT_FAULT 3u
-#define COMMAND_BYTES 96
+#define EXIT_FAULT 3
 #define MAX_ARGUMENTS 6
 
+#define SCB_VTOR 0xE000ED08u
 #define SCB_CCR 0xE000ED14u   /* bit 3: trap unaligned accesses, bit 4: trap division by zero */
 #define SCB_SHCSR 0xE000ED24u /* bits 16..18: memory, bus and usage faults of their own */
 #define SCB_CFSR 0xE000ED28u
@@ -25,13 +26,21 @@
 
 extern uint32_t stack_guard[], stack_limit[], stack_top[];
 extern uint32_t data_start[], data_end[], bss_start[], bss_end[];
-extern const uint32_t data_image[];
+extern uint32_t code_start[], code_end[], weights_start[], weights_end[];
+extern const uint32_t data_image[], code_image[], weights_image[];
 
 int main(int argc, char **argv);
 void reset_handler(void);
 void fault_handler(void);
 _Noreturn void start(void);
 _Noreturn void report_fault(const uint32_t *frame);
+
+typedef void (*handler)(void);
+
+extern const struct vectors {
+    uint32_t *top;
+    handler handlers[15];
+} vectors;
 
 /* Splits the command line in place; words are separated by single or several spaces. */
 static int split(char *line, char **words) {
@@ -50,15 +59,22 @@ static int split(char *line, char **words) {
     return count;
 }
 
-__attribute__((used)) _Noreturn void start(void) {
-    const uint32_t *from = data_image;
-    for (volatile uint32_t *p = data_start; p < data_end; p++) {
-        *p = *from++;
+/* What the linker placed elsewhere than it is loaded; the pointers are equal where it stays. */
+static void copy(volatile uint32_t *to, const uint32_t *end, const uint32_t *from) {
+    while ((const volatile uint32_t *)to < end && (const volatile uint32_t *)to != from) {
+        *to++ = *from++;
     }
+}
+
+__attribute__((used)) _Noreturn void start(void) {
+    copy(data_start, data_end, data_image);
+    copy(weights_start, weights_end, weights_image);
+    copy(code_start, code_end, code_image);
     for (volatile uint32_t *p = bss_start; p < bss_end; p++) {
         *p = 0;
     }
 #ifdef HAS_FAULT_REGISTERS
+    REGISTER(SCB_VTOR) = (uint32_t)&vectors;
     REGISTER(SCB_CCR) |= 0x18u;
     REGISTER(SCB_SHCSR) |= 0x70000u;
     __asm volatile("dsb\n\tisb" ::: "memory");
@@ -67,11 +83,12 @@ __attribute__((used)) _Noreturn void start(void) {
     __asm volatile("msr msplim, %0" ::"r"(stack_limit));
 #endif
     port_forbid(stack_guard, (size_t)((uintptr_t)stack_limit - (uintptr_t)stack_guard));
-    static char line[COMMAND_BYTES];
+#ifdef BOARD_HAS_SOC
+    soc_start();
+#endif
     char *words[MAX_ARGUMENTS];
-    const uint32_t block[2] = {(uint32_t)line, sizeof line};
-    (void)semihosting_call(SYS_GET_CMDLINE, block);
-    semihosting_exit((uint32_t)main(split(line, words), words));
+    const int count = split(port_command_line(), words);
+    port_exit(main(count, words));
 }
 
 __attribute__((naked)) void reset_handler(void) {
@@ -106,12 +123,12 @@ __attribute__((naked)) void fault_handler(void) {
 
 static void put(const char *name, uint32_t value) {
     char text[10];
-    (void)semihosting_call(SYS_WRITE0, name);
+    port_message(name);
     for (int i = 0; i < 8; i++) {
         text[i] = "0123456789abcdef"[(value >> (28 - 4 * i)) & 15u];
     }
     text[8] = '\0';
-    (void)semihosting_call(SYS_WRITE0, text);
+    port_message(text);
 }
 
 __attribute__((used)) _Noreturn void report_fault(const uint32_t *frame) {
@@ -136,16 +153,12 @@ __attribute__((used)) _Noreturn void report_fault(const uint32_t *frame) {
     put(" bfar=", REGISTER(SCB_BFAR));
     put(" mmfar=", REGISTER(SCB_MMFAR));
 #endif
-    (void)semihosting_call(SYS_WRITE0, "\n");
-    semihosting_exit(EXIT_FAULT);
+    port_message("\n");
+    port_exit(EXIT_FAULT);
 }
 
-typedef void (*handler)(void);
-
-__attribute__((section(".vectors"), used)) static const struct {
-    uint32_t *top;
-    handler handlers[15];
-} vectors = {stack_top,
-             {reset_handler, fault_handler, fault_handler, fault_handler, fault_handler, fault_handler, fault_handler,
-              fault_handler, fault_handler, fault_handler, fault_handler, fault_handler, fault_handler, fault_handler,
-              fault_handler}};
+__attribute__((section(".vectors"), used)) const struct vectors vectors = {
+    stack_top,
+    {reset_handler, fault_handler, fault_handler, fault_handler, fault_handler, fault_handler, fault_handler,
+     fault_handler, fault_handler, fault_handler, fault_handler, fault_handler, fault_handler, fault_handler,
+     fault_handler}};

@@ -10,7 +10,7 @@ import numpy as np
 
 from mbv2gen.errors import Mbv2genError
 from mbv2gen.hardware import firmware, image_sizes, runner
-from mbv2gen.hardware.boards import Board
+from mbv2gen.hardware.board import Board
 from mbv2gen.hardware.image_sizes import ImageSizes
 from mbv2gen.output_folder import OutputFolder
 from mbv2gen.pixels import network_inputs

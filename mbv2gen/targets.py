@@ -26,6 +26,7 @@ TARGETS = (
     Target("cortex-m4", "ARMv7E-M with the DSP extension", DSP + PLAIN, "mps2-an386"),
     Target("cortex-m7", "ARMv7E-M with the DSP extension, dual issue", DSP + PLAIN, "mps2-an500"),
     Target("cortex-m33", "ARMv8-M with the DSP extension", DSP + PLAIN, "mps2-an505"),
+    Target("cortex-m55", "ARMv8.1-M with the DSP extension; Helium is not used", DSP + PLAIN, "mps3-an547"),
 )
 
 

@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mbv2gen.dsp.bodies import BODIES, render
 from mbv2gen.hardware import toolchain
-from mbv2gen.hardware.boards import Board
+from mbv2gen.hardware.board import Board
 from mbv2gen.resources import firmware_dir, templates_dir
 
 HARNESS = Path(__file__).parent / "dsp_harness"
@@ -36,13 +36,17 @@ def board_program(board: Board, folder: Path) -> Path:
         loader=FileSystemLoader(firmware_dir()), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters["hex"] = lambda value: f"0x{value:08x}"
-    values = {"board": board, "weights_objects": "none", "weights_memory": board.code}
+    values = {
+        "board": board, "weights_objects": "none", "weights_memory": board.place.code, "code_is_copied": False,
+        "weights_are_copied": False,
+    }  # fmt: skip
     for name in ("board.h", "linker.ld"):
         (folder / name).write_text(environment.get_template(f"{name}.j2").render(**values))
     (folder / "bodies.S").write_text(render(board.core, BODIES))
     flags = (f"-mcpu={board.core}", "-mthumb", *board.flags, "-mno-unaligned-access", "-std=c11", "-O2", "-fno-builtin",
              f"-I{KERNELS}", f"-I{firmware_dir()}", "-I.")  # fmt: skip
-    firmware = [firmware_dir() / name for name in ("startup.c", "memory.c", "mpu.c")]
+    sources = ("startup.c", "memory.c", "mpu.c", "port_semihosting.c")
+    firmware = [firmware_dir() / name for name in sources]
     successful(compiler, *flags, *UNDER_ANOTHER_NAME, "-c", TWINS, "-o", "twins.o", where=folder)
     successful(
         compiler, *flags, "-fno-tree-loop-distribute-patterns", *firmware, HARNESS / "main.c", HARNESS / "count.c",
@@ -54,8 +58,9 @@ def board_program(board: Board, folder: Path) -> Path:
 
 def run_on_board(board: Board, program: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     given = ",".join(f"arg={word}" for word in ("harness", *arguments))
+    emulator = board.require_emulator()
     return run(
-        toolchain.require_qemu(), "-machine", board.emulator.machine, "-icount", f"shift={board.emulator.icount_shift}",
+        toolchain.require_qemu(), "-machine", emulator.machine, "-icount", f"shift={emulator.icount_shift}",
         "-display", "none", "-monitor", "none", "-serial", "none",
         "-semihosting-config", f"enable=on,target=native,{given}", "-kernel", program,
     )  # fmt: skip

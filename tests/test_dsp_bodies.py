@@ -13,8 +13,9 @@ from mbv2gen.dsp import shifts as dsp_shifts
 from mbv2gen.dsp.assembly import CORES
 from mbv2gen.dsp.bodies import BODIES, render
 from mbv2gen.hardware import boards, toolchain
+from mbv2gen.hardware.board import Board
 
-BOARDS = {"cortex-m4": "mps2-an386", "cortex-m7": "mps2-an500", "cortex-m33": "mps2-an505"}
+BOARDS = {"cortex-m4": "mps2-an386", "cortex-m7": "mps2-an500", "cortex-m33": "mps2-an505", "cortex-m55": "mps3-an547"}
 EACH_CORE = pytest.mark.parametrize("core", CORES)
 
 needs_arm_compiler = pytest.mark.skipif(toolchain.find_arm_compiler() is None, reason=toolchain.ARM_HELP)
@@ -23,7 +24,7 @@ needs_host_compiler = pytest.mark.skipif(toolchain.find_host_compiler() is None,
 
 
 @pytest.fixture(scope="module", params=CORES)
-def harness(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[boards.Board, Path]:
+def harness(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Board, Path]:
     """(board, program) for each core."""
     board = boards.load(BOARDS[request.param])
     return board, board_program(board, tmp_path_factory.mktemp(board.name))
@@ -38,14 +39,14 @@ def counts(report: str) -> dict[tuple[str, int, int, int], int]:
 @needs_arm_compiler
 @needs_qemu
 @pytest.mark.parametrize("seed", ["1", "20261"])
-def test_bodies_and_twins_write_the_same_bytes_and_nothing_else(harness: tuple[boards.Board, Path], seed: str) -> None:
+def test_bodies_and_twins_write_the_same_bytes_and_nothing_else(harness: tuple[Board, Path], seed: str) -> None:
     result = run_on_board(*harness, "compare", "60", seed)
     assert (result.returncode, result.stderr) == (0, "bodies and twins agree\n")
 
 
 @needs_arm_compiler
 @needs_qemu
-def test_interrupts_at_random_moments_change_nothing(harness: tuple[boards.Board, Path]) -> None:
+def test_interrupts_at_random_moments_change_nothing(harness: tuple[Board, Path]) -> None:
     """At least five hundred of them, each overwriting the caller-saved registers, the flags and 256 bytes of stack."""
     result = run_on_board(*harness, "interrupt", "8", "5")
     assert (result.returncode, result.stderr) == (0, "bodies and twins agree\n")
@@ -54,7 +55,7 @@ def test_interrupts_at_random_moments_change_nothing(harness: tuple[boards.Board
 @needs_arm_compiler
 @needs_qemu
 def test_instruction_counts_do_not_depend_on_data_and_reach_what_the_design_says(
-    harness: tuple[boards.Board, Path],
+    harness: tuple[Board, Path],
 ) -> None:
     result = run_on_board(*harness, "count")
     assert result.returncode == 0

@@ -37,8 +37,9 @@ from toy_network import (
 from mbv2gen import taps
 from mbv2gen.errors import CheckFailed, Mbv2genError
 from mbv2gen.hardware import boards, firmware, runner, toolchain
+from mbv2gen.hardware.board import Board
 
-ALL_BOARDS = pytest.mark.parametrize("board", boards.all_boards(), ids=lambda board: board.name)
+ALL_BOARDS = pytest.mark.parametrize("board", boards.emulated(), ids=lambda board: board.name)
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +51,14 @@ def host(build_dir: Path, *, sanitize: bool = True, with_taps: bool = False) -> 
     return firmware.build_host(TOY, "toy", build_dir, sanitize=sanitize, taps=with_taps)
 
 
-def instructions(build_dir: Path, board: boards.Board, kind: int, argument: int) -> int:
+def instructions(build_dir: Path, board: Board, kind: int, argument: int) -> int:
     program = firmware.build_board(TOY, "toy", board, build_dir)
     result = runner.run(program, toy_inputs(1, kind, argument), board=board)
     assert result.instructions is not None
     return result.instructions[0]
 
 
-def stack_bytes(build_dir: Path, board: boards.Board, words: int) -> int:
+def stack_bytes(build_dir: Path, board: Board, words: int) -> int:
     program = firmware.build_board(TOY, "toy", board, build_dir)
     measured = runner.run(program, toy_inputs(1, USES_STACK, words), board=board).stack_bytes
     assert measured is not None
@@ -77,7 +78,7 @@ def test_host_outputs_are_numpys(build_dir: Path, sanitize: bool) -> None:
 @needs_arm_compiler
 @needs_qemu
 @ALL_BOARDS
-def test_board_outputs_are_numpys(build_dir: Path, board: boards.Board) -> None:
+def test_board_outputs_are_numpys(build_dir: Path, board: Board) -> None:
     inputs = toy_inputs(20)
     result = runner.run(firmware.build_board(TOY, "toy", board, build_dir), inputs, board=board)
     np.testing.assert_array_equal(result.outputs, toy_layers(inputs)[1])
@@ -183,9 +184,7 @@ def test_a_hang_on_a_board_ends_too(build_dir: Path) -> None:
         (FAILS, r"NAME_run returns 7", "NAME_run returns 7"),
     ],
 )
-def test_a_board_tells_its_faults(
-    build_dir: Path, board: boards.Board, kind: int, main_core: str, small_core: str
-) -> None:
+def test_a_board_tells_its_faults(build_dir: Path, board: Board, kind: int, main_core: str, small_core: str) -> None:
     message = small_core if board.core == "cortex-m0" else main_core
     if not message:
         pytest.skip("a Cortex-M0 has no division")
@@ -198,7 +197,7 @@ def test_a_board_tells_its_faults(
 @needs_qemu
 @ALL_BOARDS
 @pytest.mark.parametrize("loops", [2, 1000, 10_000_001])
-def test_a_loop_of_two_instructions_counts_two_each_time(build_dir: Path, board: boards.Board, loops: int) -> None:
+def test_a_loop_of_two_instructions_counts_two_each_time(build_dir: Path, board: Board, loops: int) -> None:
     once = instructions(build_dir, board, LOOPS, 1)
     assert instructions(build_dir, board, LOOPS, loops) - once == 2 * (loops - 1)
 
@@ -228,23 +227,22 @@ def test_a_count_that_wraps_the_timer_is_right(
 @needs_arm_compiler
 @needs_qemu
 @ALL_BOARDS
-def test_instructions_are_those_that_a_trace_of_qemu_shows(
-    build_dir: Path, tmp_path: Path, board: boards.Board
-) -> None:
+def test_instructions_are_those_that_a_trace_of_qemu_shows(build_dir: Path, tmp_path: Path, board: Board) -> None:
     measured = instructions(build_dir, board, BEHAVES, 0)
     program = firmware.build_board(TOY, "toy", board, build_dir)
     assert measured == traced_instructions(program, board, tmp_path)
 
 
-def traced_instructions(program: Path, board: boards.Board, work: Path) -> int:
+def traced_instructions(program: Path, board: Board, work: Path) -> int:
     """Instructions from toy_run's first to its return, from QEMU's log of single steps."""
     (work / "in").write_bytes(toy_inputs(1).tobytes())
     nm = toolchain.require_arm_compiler().with_name("arm-none-eabi-nm")
     table = subprocess.run([nm, str(program)], capture_output=True, text=True, check=True).stdout
     start = int(re.findall(r"^(\w+) T toy_run$", table, re.MULTILINE)[0], 16)
     files = "enable=on,target=native,arg=program,arg=in,arg=out,arg=results"
+    machine = board.require_emulator().machine
     command = [
-        str(toolchain.require_qemu()), "-machine", board.emulator.machine, "-display", "none", "-monitor", "none",
+        str(toolchain.require_qemu()), "-machine", machine, "-display", "none", "-monitor", "none",
         "-serial", "none", "-semihosting-config", files, "-singlestep", "-d", "exec,nochain", "-D", "log",
         "-kernel", str(program),
     ]  # fmt: skip
@@ -259,7 +257,7 @@ def traced_instructions(program: Path, board: boards.Board, work: Path) -> int:
 @needs_arm_compiler
 @needs_qemu
 @ALL_BOARDS
-def test_a_layers_instructions_grow_by_what_it_does_more(build_dir: Path, board: boards.Board) -> None:
+def test_a_layers_instructions_grow_by_what_it_does_more(build_dir: Path, board: Board) -> None:
     program = firmware.build_board(TOY, "toy", board, build_dir, profile=True)
     inputs = np.concatenate([toy_inputs(1, LOOPS, 1), toy_inputs(1, LOOPS, 1001)])
     inputs[1, 1:] = inputs[0, 1:]
@@ -272,7 +270,7 @@ def test_a_layers_instructions_grow_by_what_it_does_more(build_dir: Path, board:
 @needs_arm_compiler
 @needs_qemu
 @ALL_BOARDS
-def test_layers_add_up_to_nearly_the_whole(build_dir: Path, board: boards.Board) -> None:
+def test_layers_add_up_to_nearly_the_whole(build_dir: Path, board: Board) -> None:
     """17 hooks: what they cost themselves would be seen (30 instructions each), a prologue may be."""
     program = firmware.build_board(TOY, "toy", board, build_dir, profile=True)
     layers = runner.run(program, toy_inputs(1), board=board).layer_instructions
@@ -296,16 +294,14 @@ def test_a_board_without_a_timer_counts_nothing_and_computes_the_same(build_dir:
 @needs_arm_compiler
 @needs_qemu
 @ALL_BOARDS
-def test_stack_grows_by_four_bytes_a_word(build_dir: Path, board: boards.Board) -> None:
+def test_stack_grows_by_four_bytes_a_word(build_dir: Path, board: Board) -> None:
     assert stack_bytes(build_dir, board, 81) - stack_bytes(build_dir, board, 40) == 4 * 41
 
 
 @needs_arm_compiler
 @needs_qemu
 @ALL_BOARDS
-def test_the_whole_stack_is_the_networks_and_what_main_has_below_and_beside_it(
-    build_dir: Path, board: boards.Board
-) -> None:
+def test_the_whole_stack_is_the_networks_and_what_main_has_below_and_beside_it(build_dir: Path, board: Board) -> None:
     program = firmware.build_board(TOY, "toy", board, build_dir)
     shallow, deep = (runner.run(program, toy_inputs(1, USES_STACK, words), board=board) for words in (40, 80))
     assert shallow.stack_bytes is not None
@@ -331,9 +327,7 @@ def test_the_arena_is_touched_up_to_the_last_byte_that_the_network_writes(build_
 @needs_arm_compiler
 @needs_qemu
 @ALL_BOARDS
-def test_a_stack_used_to_its_last_word_is_told_and_one_word_more_is_a_fault(
-    build_dir: Path, board: boards.Board
-) -> None:
+def test_a_stack_used_to_its_last_word_is_told_and_one_word_more_is_a_fault(build_dir: Path, board: Board) -> None:
     program = firmware.build_board(TOY, "toy", board, build_dir)
     used = runner.run(program, toy_inputs(1, USES_STACK, 40), board=board).whole_stack_bytes
     assert used is not None
@@ -352,10 +346,8 @@ def whole_blocks(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @needs_arm_compiler
 @needs_qemu
-@pytest.mark.parametrize("board", [b for b in boards.all_boards() if b.stack_guard_bytes], ids=lambda board: board.name)
-def test_the_mpu_catches_the_first_byte_beside_the_arena(
-    build_dir: Path, whole_blocks: Path, board: boards.Board
-) -> None:
+@pytest.mark.parametrize("board", [b for b in boards.emulated() if b.stack_guard_bytes], ids=lambda board: board.name)
+def test_the_mpu_catches_the_first_byte_beside_the_arena(build_dir: Path, whole_blocks: Path, board: Board) -> None:
     """Read or written, behind or in front; told with its address."""
     program = firmware.build_board(whole_blocks, "toy", board, build_dir)
     told = r"fault: data access violation 0x[0-9a-f]{8}, outside the arena, in mbv2_misbehave"

@@ -19,7 +19,7 @@ from mbv2gen.commands.terminal import Terminal
 from mbv2gen.compiler import Compiled, Options
 from mbv2gen.errors import CheckFailed, Mbv2genError
 from mbv2gen.hardware import boards, firmware, runner, toolchain
-from mbv2gen.hardware.boards import Board
+from mbv2gen.hardware.board import Board
 from mbv2gen.hardware.image_sizes import ImageSizes, image_sizes
 from mbv2gen.hardware.runner import RunResult
 from mbv2gen.output_folder import OutputFolder, write_folder

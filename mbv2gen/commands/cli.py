@@ -10,6 +10,7 @@ import rich_click as click
 from mbv2gen import __version__
 from mbv2gen.commands import analysis as commands_of_analysis
 from mbv2gen.commands import evaluation as commands_of_evaluation
+from mbv2gen.commands import images as commands_of_images
 from mbv2gen.commands import insight as commands_of_insight
 from mbv2gen.commands import models as commands_of_models
 from mbv2gen.commands import outputs as commands_of_outputs
@@ -28,14 +29,17 @@ def cli() -> None:
     """
 
 
-for command in (
-    *commands_of_insight.COMMANDS,
-    *commands_of_models.COMMANDS,
-    *commands_of_analysis.COMMANDS,
-    *commands_of_outputs.COMMANDS,
-    *commands_of_evaluation.COMMANDS,
-):
-    cli.add_command(command)
+GROUPS = (
+    commands_of_insight,
+    commands_of_models,
+    commands_of_analysis,
+    commands_of_outputs,
+    commands_of_evaluation,
+    commands_of_images,
+)
+for group in GROUPS:
+    for command in group.COMMANDS:
+        cli.add_command(command)
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:

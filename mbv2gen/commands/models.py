@@ -89,7 +89,7 @@ def targets_() -> None:
 @click.command("boards")
 @terminal.options
 def boards_() -> None:
-    """List the boards that firmware is built for and emulated on.
+    """List the boards that firmware is built for, and QEMU's machine of those that are emulated.
 
     Example: mbv2gen boards
     """
@@ -98,7 +98,7 @@ def boards_() -> None:
         {
             "name": board.name,
             "core": board.core,
-            "machine": board.emulator.machine,
+            "machine": board.emulator.machine if board.emulator is not None else None,
             "ram_bytes": board.ram_bytes,
             "flash_bytes": board.flash_bytes,
             "stack_bytes": board.stack_bytes,

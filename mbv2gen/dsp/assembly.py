@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 Code = list[str]
 
-CORES = ("cortex-m4", "cortex-m7", "cortex-m33")
+CORES = ("cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55")
 
 _HEAD = """\
 /* SPDX-License-Identifier: 0BSD

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mbv2gen.errors import Mbv2genError
-from mbv2gen.hardware.boards import Board
+from mbv2gen.hardware.board import Board
 from mbv2gen.program import Program
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from mbv2gen import targets
 from mbv2gen.errors import Mbv2genError
 from mbv2gen.hardware import boards, firmware, runner
-from mbv2gen.hardware.boards import Board
+from mbv2gen.hardware.board import Board
 from mbv2gen.hardware.runner import RunResult
 from mbv2gen.output_folder import OutputFolder
 from mbv2gen.progress import Tell
@@ -41,7 +41,9 @@ def find_place(folder: OutputFolder, on: str | None, board: str | None) -> Place
         raise Mbv2genError(f"--board {board}: belongs to --on qemu; leave one of them out")
     if on != "qemu" and board is None:
         return HOST
-    return Place(boards.load(board or _default_board(folder)))
+    chosen = boards.load(board or _default_board(folder))
+    chosen.require_emulator()
+    return Place(chosen)
 
 
 def _default_board(folder: OutputFolder) -> str:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mbv2gen.errors import Mbv2genError
-from mbv2gen.hardware.firmware import LINK_MAP, NETWORK_PREFIX
+from mbv2gen.hardware.firmware import LINK_MAP
+from mbv2gen.hardware.program_build import NETWORK_PREFIX
 
 _PLACED = re.compile(r"^ (\.[\w.$]+|COMMON)\s+0x([0-9a-f]+)\s+0x([0-9a-f]+)\s+(\S.*)$", re.MULTILINE)
 

@@ -67,8 +67,8 @@ def read_results(file: Path, *, head_only: bool = False) -> RunResults:
 
 
 def _numbers(words: list[str]) -> dict[str, int | None]:
-    """name value name value ... with values in hexadecimal, or - for unknown."""
-    return {name: None if value == "-" else int(value, 16) for name, value in zip(words[::2], words[1::2], strict=True)}
+    """name value name value ... with - for unknown."""
+    return {name: None if value == "-" else int(value) for name, value in zip(words[::2], words[1::2], strict=True)}
 
 
 def _record(lines: list[list[str]]) -> RunRecord:
@@ -78,7 +78,7 @@ def _record(lines: list[list[str]]) -> RunRecord:
         changed_guard_bytes=values["guard"] or 0,
         stack_full=bool(values["full"]),
         stack_bytes=values["stack"],
-        instructions=values["instructions"],
+        instructions=values.get("instructions"),
         layer_instructions=_counts(lines, "layer"),
         touched_arena_bytes=values["touched"] or 0,
         row_instructions=_counts(lines, "row"),
@@ -86,4 +86,4 @@ def _record(lines: list[list[str]]) -> RunRecord:
 
 
 def _counts(lines: list[list[str]], kind: str) -> tuple[int, ...]:
-    return tuple(int(words[2], 16) for words in lines if words[0] == kind)
+    return tuple(int(words[2]) for words in lines if words[0] == kind)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from mbv2gen.errors import CheckFailed, Mbv2genError
 from mbv2gen.hardware import toolchain
-from mbv2gen.hardware.boards import Board
+from mbv2gen.hardware.board import Board
 from mbv2gen.hardware.failure import reason
 from mbv2gen.hardware.run_results import RunRecord, RunResults, read_results
 from mbv2gen.taps import read_taps
@@ -109,10 +109,11 @@ def _command(program: Path, board: Board | None, taps: bool) -> tuple[str, ...]:
     path = str(program.resolve())
     if board is None:
         return path, *files
+    emulator = board.require_emulator()
     arguments = ",".join(f"arg={word}" for word in ("program", *files))
     return (
-        str(toolchain.require_qemu()), "-machine", board.emulator.machine,
-        "-icount", f"shift={board.emulator.icount_shift}", "-display", "none", "-monitor", "none", "-serial", "none",
+        str(toolchain.require_qemu()), "-machine", emulator.machine,
+        "-icount", f"shift={emulator.icount_shift}", "-display", "none", "-monitor", "none", "-serial", "none",
         "-semihosting-config", f"enable=on,target=native,{arguments}", "-kernel", path,
     )  # fmt: skip
 
