@@ -52,7 +52,8 @@ def rows(program: Program) -> Rows | None:
     if not program.is_fed:
         return None
     first, rest = program.calls[: program.segments[0][1]], program.calls[program.segments[0][1] :]
-    sequence = schedule.order((schedule.feed(program.network), *map(_step, first)))
+    steps = tuple(map(_step, first))
+    sequence = schedule.order((schedule.feed(program.network, steps), *steps))
     pushed = np.cumsum(sequence[:, 0] == 0)  # the caller is step 0 and runs when nothing else can
     row = np.maximum(pushed - 1, 0)  # rows of padding may be made before the first
 

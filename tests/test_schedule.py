@@ -45,7 +45,7 @@ def segments_of(seed: int) -> list[tuple[QuantizedNetwork, tuple[Candidate, ...]
     kernels = chosen(network)
     all_steps = steps(network, kernels)
     cut = int(rng.integers(1, len(all_steps)))
-    parts = (all_steps, (feed(network, kernels), *all_steps), all_steps[:cut], all_steps[cut:])
+    parts = (all_steps, (feed(network, all_steps), *all_steps), all_steps[:cut], all_steps[cut:])
     return [(network, kernels, part) for part in parts]
 
 
@@ -187,7 +187,7 @@ def test_three_by_three_windows_wait_in_rings_of_three_rows() -> None:
 
 def test_the_rows_that_the_caller_pushes_wait_in_a_ring_of_three() -> None:
     network, segment = pipeline(1, 1)
-    assert ring_rows((feed(network, chosen(network)), *segment)) == [3, 3]
+    assert ring_rows((feed(network, segment), *segment)) == [3, 3]
 
 
 def test_a_pipeline_of_two_convolutions_runs_in_this_order() -> None:

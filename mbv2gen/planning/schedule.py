@@ -88,10 +88,11 @@ def _step(
 FEED = -1  # the layer number of the step by which the caller pushes rows
 
 
-def feed(network: QuantizedNetwork, chosen: tuple[Candidate, ...]) -> Step:
-    """The caller as a step that makes the input's rows; it stands first, so it runs when nothing else can."""
+def feed(network: QuantizedNetwork, readers: tuple[Step, ...]) -> Step:
+    """The caller as a step that makes the input's rows, in the columns in which the steps behind it read them; it
+    stands first, so it runs when nothing else can."""
     name = network.inputs[0]
-    columns = tensor_columns(network, chosen)[name]
+    columns = next((read.columns.count for step in readers for read in step.reads if read.tensor == name), 1)
     return Step(FEED, "the caller", network.shape(name)[0], (), name, reduces=False, in_place=False, band=columns)
 
 

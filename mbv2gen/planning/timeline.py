@@ -36,8 +36,9 @@ class Problem:
     @classmethod
     def of(cls, network: QuantizedNetwork, chosen: tuple[Candidate, ...], *, feed: str, keep_input: bool) -> Problem:
         """``feed`` is frame or rows."""
-        caller = (schedule.feed(network, chosen),) if feed == "rows" else ()
-        return cls(network, chosen, (*caller, *schedule.steps(network, chosen)), keep_input)
+        steps = schedule.steps(network, chosen)
+        caller = (schedule.feed(network, steps),) if feed == "rows" else ()
+        return cls(network, chosen, (*caller, *steps), keep_input)
 
     def with_kernels(self, chosen: tuple[Candidate, ...]) -> Problem:
         return Problem.of(self.network, chosen, feed=self.feed, keep_input=self.keep_input)
