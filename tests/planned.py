@@ -13,6 +13,7 @@ from mbv2gen.dsp.ranges import ranges
 from mbv2gen.plan import Plan, plan
 from mbv2gen.planning.kernels import PLAIN, Candidate
 from mbv2gen.planning.layouts import Sums
+from mbv2gen.planning.objective import TIGHT
 from mbv2gen.program import Call, Program, program
 from mbv2gen.quantized_network import QuantizedNetwork
 
@@ -57,9 +58,11 @@ def planned_tight(
 ) -> Program:
     """With tight kernels where ``operators`` can have them, no wide ones."""
     known = ranges(network)
-    options = candidates.candidates(network, targets.find(target).family, known)
-    lean = candidates.without(options, {operator.name for operator in network.operators})
-    return program(network, plan(network, candidates.choose(network, lean, operators), feed=feed), target, known)
+    options = {
+        name: tuple(one for one in found if name in operators or not one.contract.tight)
+        for name, found in candidates.candidates(network, targets.find(target).family, known).items()
+    }
+    return program(network, plan(network, candidates.choose(network, options, TIGHT), feed=feed), target, known)
 
 
 def is_seen(call: Call) -> bool:

@@ -334,9 +334,9 @@ def test_depthwise_columns_are_tflites_convolution(
     call: Callable[..., None], *, body: str, stride: int, left: int, channels: int
 ) -> None:
     """Four outputs in the middle of three rows of twelve pixels; of a neighbour only the pixel beside is given."""
-    weights, bias, multiplier, rs = depthwise_layer(channels)
+    weights, start, multiplier = depthwise_layer(channels)
     x = np.random.default_rng(20).integers(0, 256, (channels, 3, 12))
-    stream = depthwise_stream(weights, bias, multiplier, rs)
+    stream = depthwise_stream(weights, start, multiplier)
     words = [[to_lines(x[:, r, 4 * k : 4 * k + 4], 4).reshape(-1) for k in range(3)] for r in range(3)]
     lone = {0} if left else set()
     lone |= {2} if (stride, left) in ((1, 1), (2, 0)) else set()
@@ -349,8 +349,8 @@ def test_depthwise_columns_are_tflites_convolution(
     call(body, np.array(at, np.uintp), tile, (stream, stream.size), stream)
     first = 4 - left if left else 0
     windows = np.stack([x[:, :, first + stride * i : first + stride * i + 3] for i in range(4)], axis=1)
-    acc = np.einsum("cirk,crk->ci", windows, weights.reshape(-1, 3, 3)) + bias[:, None]
-    expected = relu(acc, multiplier[:, None], rs[:, None])
+    acc = np.einsum("cirk,crk->ci", windows, weights.reshape(-1, 3, 3))
+    expected = floor_relu(acc, start[:, None], multiplier[:, None], 8, 9)
     np.testing.assert_array_equal(from_tile(tile, channels, 4), expected)
 
 

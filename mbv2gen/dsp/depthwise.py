@@ -6,13 +6,13 @@ Pixels stand in words of four bytes, p0 p2 p1 p3, so that UXTB16 yields the neig
 three pixels stand as two in a register and one half of another.
 
 The stream holds a weight a byte, w0 w1 w1 w2 for each row: AND with 0xff00ff00 makes 256 * (w1, w2) of it, once a
-channel and call, on the stack (of columns: where they are wanted). So y = 256 * acc + bias, the bias with eight bits
-below an accumulator's unit, and USAT8(SMMUL(y, M) >> 9) serves all channels of right shifts from 2 on:
+channel and call, on the stack; columns use it but once a call, from registers. So y = 256 * acc + bias, the bias with
+eight bits below an accumulator's unit, and USAT8(SMMUL(y, M) >> 9) serves all channels of right shifts from 2 on:
 dsp/requantization.py finds M and bias.
 
-Registers: r5-r8 accumulators, r9 r10 weights, r11 r12 lr pixels. Columns: r0 table of nine pointers, r1 tile, r2 end
-of stream, r3 stream, r4 4 * channel. Rows: r0-r2 rows, r3 bias, r4 tile; stack: 0 end of the channel's tile, 4 bytes
-between groups, 8 M, 12 weights, 36 tile, 40 step between lines, 44 stream, 48 its end, 52 span.
+Registers: r5-r8 accumulators, r9 r10 weights, r11 r12 lr pixels. Rows: r0-r2 rows, r3 bias, r4 tile; stack: 0 end of
+the channel's tile, 4 bytes between groups, 8 M, 12 weights, 36 tile, 40 step between lines, 44 stream, 48 its end, 52
+span. Columns: r0 table of nine pointers, r1 tile, r2 end of stream, r3 stream, r4 4 * channel.
 """
 
 from __future__ import annotations

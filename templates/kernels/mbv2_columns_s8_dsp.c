@@ -78,6 +78,6 @@ void mbv2_depthwise_conv_columns_s8_dsp(const mbv2_depthwise_columns_dsp *layer,
     const int32_t x = (int32_t)(unit % layer->out_columns) * layer->stride - layer->pad_left;
     int16_t *tile = (int16_t *)(void *)mbv2_row(arena, &layer->output, unit);
     find_columns(layer, arena, y, x, column);
-    layer->body(column, tile, layer->stream + (uint32_t)layer->channels * 9, layer->stream);
+    layer->body(column, tile, layer->stream + layer->channels * MBV2_DW_CHANNEL_WORDS, layer->stream);
     if (layer->general.count) general_channels(layer, column, tile);
 }

@@ -368,7 +368,7 @@ static void dw_columns(const uint8_t *const *columns, bytes_out tile, bytes_in s
                        int32_t stride, int32_t before) {
     for (int32_t c = 0; channel != stream_end; c++, channel += DW_CHANNEL_BYTES) {
         for (int32_t x = 0; x < 4; x++) {
-            uint32_t acc = word_at(channel + 32);
+            uint32_t acc = word_at(channel);
             for (int32_t r = 0; r < 3; r++) {
                 for (int32_t k = 0; k < 3; k++) {
                     const int32_t pixel = column_pixel(columns + 3 * r, before, stride, x * stride + k, c);

@@ -118,7 +118,7 @@ static void count_dw_columns(const char *name, mbv2_dw_columns_body *body, uint3
         for (uint32_t k = 0; k < 9u; k++) {
             columns[k] = (const uint8_t *)LINES + 4u * channels * k;
         }
-        counts[i] = MEASURED(body(columns, OUT, stream + 9u * channels, stream));
+        counts[i] = MEASURED(body(columns, OUT, stream + MBV2_DW_CHANNEL_WORDS * channels, stream));
     }
     report(name, channels, 1, 4, counts);
 }

@@ -189,7 +189,7 @@ static void compare_dw_columns(const char *name, mbv2_dw_columns_body *body, mbv
         for (uint32_t k = 0; k < 9u; k++) {
             columns[k] = (const uint8_t *)at(w, column[k]);
         }
-        (w ? twin : body)(columns, at(w, tile), at(w, stream + 36u * channels), at(w, stream));
+        (w ? twin : body)(columns, at(w, tile), at(w, stream + 4u * MBV2_DW_CHANNEL_WORDS * channels), at(w, stream));
     }
     check(name);
 }
