@@ -43,7 +43,7 @@ def mobilenet_v2(
     """torchvision's MobileNetV2; ``padding``: torch (all sides) or same (TensorFlow's, bottom and right first)."""
     b = _Builder(np.random.default_rng(seed), padding)
     b.tensors["input"] = QTensor("input", (resolution, resolution, 3), float(np.float32(1 / 64)), 0)
-    x = b.conv("input", "stem_conv", divisible(32 * width), b.window(resolution, 2), RELU6)
+    x = b.conv("input", "stem_conv", divisible(32 * width), b.window((resolution, resolution), 2), RELU6)
     b.block("stem", "Stem", "conv")
     index = 0
     for expansion, channels, repeats, first_stride in BOTTLENECKS:
@@ -60,6 +60,35 @@ def mobilenet_v2(
     return b.network(f"mobilenet_v2_{round(100 * width):03d}_{resolution}_{padding}")
 
 
+def one_block(size: tuple[int, int], stride: int, padding: str, *, residual: bool = False) -> QuantizedNetwork:
+    """A pointwise convolution to 4 channels and an inverted residual of 16, for pictures of ``size`` = (h, w)."""
+    b = _Builder(np.random.default_rng(0), padding)
+    b.tensors["input"] = QTensor("input", (*size, 4), float(np.float32(1 / 64)), 0)
+    x = b.conv("input", "first", 4, Window(), LINEAR)
+    b.block("first", "Layer", "layer")
+    _inverted_residual(b, x, "block", expansion=4, channels=4 if residual else 6, stride=stride)
+    return b.network("one_block")
+
+
+def random_blocks(rng: np.random.Generator, size: tuple[int, int], name: str = "random") -> QuantizedNetwork:
+    """A stem, one to three inverted residuals and a head, for pictures of ``size`` = (h, w): any numbers of channels,
+    padding as in torch or TensorFlow, layers as the dsp kernels take them."""
+    b = _Builder(rng, str(rng.choice(["torch", "same"])))
+    x = "input"
+    b.tensors[x] = QTensor(x, (*size, int(rng.choice([1, 3]))), float(np.float32(1 / 64)), 0)
+    x = b.conv(x, "stem", int(rng.integers(2, 13)), b.window(size, 2), RELU6)
+    b.block("stem", "Stem", "conv")
+    for i in range(int(rng.integers(1, 4))):
+        expansion = int(rng.integers(0 if i == 0 else 1, 5)) + 1
+        c = b.tensors[x].shape[2]
+        stride, channels = (1, c) if rng.random() < 0.4 else (int(rng.integers(1, 3)), int(rng.integers(2, 13)))
+        x = _inverted_residual(b, x, f"block{i}", expansion=expansion, channels=channels, stride=stride)
+    x = b.conv(x, "head", 20, Window(), RELU6)
+    x = b.fully_connected(b.mean(x, "pool"), "classifier", 10)
+    b.block("head", "Head", "pointwise", "pool", "classifier")
+    return b.network(name)
+
+
 def divisible(channels: float, by: int = 8) -> int:
     """The nearest multiple of ``by``, at least ``by`` and not below 0.9 of ``channels`` (torchvision's rule)."""
     rounded = max(by, int(channels + by / 2) // by * by)
@@ -68,11 +97,11 @@ def divisible(channels: float, by: int = 8) -> int:
 
 def _inverted_residual(b: _Builder, x: str, name: str, *, expansion: int, channels: int, stride: int) -> str:
     source, roles = x, ["depthwise", "project"]
-    h, _, c = b.tensors[x].shape
+    h, w, c = b.tensors[x].shape
     if expansion > 1:
         x = b.conv(x, f"{name}_expand", c * expansion, Window(), RELU6)
         roles.insert(0, "expand")
-    x = b.depthwise(x, f"{name}_depthwise", b.window(h, stride))
+    x = b.depthwise(x, f"{name}_depthwise", b.window((h, w), stride))
     x = b.conv(x, f"{name}_project", channels, Window(), LINEAR)
     if stride == 1 and c == channels:
         x = b.add(source, x, f"{name}_add")
@@ -90,13 +119,13 @@ class _Builder:
     blocks: list[Block] = field(default_factory=list)
     macs: int = 0
 
-    def window(self, size: int, stride: int) -> Window:
-        """3x3 on a plane of ``size`` pixels a side."""
-        before = after = 1
+    def window(self, size: tuple[int, int], stride: int) -> Window:
+        """3x3 on a plane of ``size`` = (h, w)."""
+        pads = [1, 1, 1, 1]
         if self.padding == "same":
-            total = max((-(-size // stride) - 1) * stride + 3 - size, 0)
-            before, after = total // 2, total - total // 2
-        return Window(3, 3, stride, stride, before, before, after, after)
+            totals = [max((-(-n // stride) - 1) * stride + 3 - n, 0) for n in size]
+            pads = [totals[0] // 2, totals[1] // 2, totals[0] - totals[0] // 2, totals[1] - totals[1] // 2]
+        return Window(3, 3, stride, stride, *pads)
 
     def conv(self, x: str, name: str, c: int, window: Window, clamp: Clamp) -> str:
         h, w, c_in = self.tensors[x].shape
@@ -161,7 +190,8 @@ class _Builder:
         }
 
     def network(self, name: str) -> QuantizedNetwork:
-        table = frozen(np.tile(np.arange(256) - 128, (3, 1)), np.int8)
+        channels = self.tensors["input"].shape[2]
+        table = frozen(np.tile(np.arange(256) - 128, (channels, 1)), np.int8)
         output = self.operators[-1].outputs[0]
         return QuantizedNetwork(
             name=name,
@@ -172,7 +202,7 @@ class _Builder:
             blocks=tuple(self.blocks),
             model_input=ModelInput("input", "NCHW", "float32"),
             model_output=ModelOutput("output", "none", (1, self.tensors[output].shape[2])),
-            pixel_input=PixelInput(table, (128.0,) * 3, (64.0,) * 3),
+            pixel_input=PixelInput(table, (128.0,) * channels, (64.0,) * channels),
             source=Source(f"{name}.onnx", "0" * 64),
             macs=self.macs,
         )

@@ -14,8 +14,10 @@ from mbv2gen.compiler import Options
 from mbv2gen.dsp.ranges import ranges
 from mbv2gen.output_folder import OutputFolder
 from mbv2gen.planning.occupancy import occupancy
+from mbv2gen.program import Program
 from mbv2gen.quantization import quantized_network_file
 from mbv2gen.quantized_network import QuantizedNetwork
+from mbv2gen.report import Report
 
 CLASSES = 5
 SIZE = (3, 12, 14)  # c, h, w
@@ -59,7 +61,13 @@ def write_network(
     known, options = ranges(network), Options(target=target, feed=feed)
     planned = compiler.plan_network(network, options, known)
     complete = compiler.complete_program(network, planned, options, known)
+    return write_program(complete, path, report.report(complete, occupancy(planned), options.objective))
+
+
+def write_program(complete: Program, path: Path, about: Report | None = None) -> OutputFolder:
+    """The output folder of a program; its report says no more than the target where none is given."""
+    network = complete.network
     files = {file: text.encode() for file, text in csources.render(complete, network.name, "test").items()}
     files[output_folder.NETWORK] = quantized_network_file.dump(network)
-    files[output_folder.REPORT] = report.text(report.report(complete, occupancy(planned), options.objective))
+    files[output_folder.REPORT] = report.text(about or {"schema": 1, "target": complete.target})
     return output_folder.write_folder(path, network.name, files)
