@@ -32,10 +32,7 @@ def test_ticks_and_instructions_convert_exactly(board: Board) -> None:
     timer, emulator = board.timer, board.emulator
     assert timer is not None
     assert emulator is not None
-    clock_hz = (
-        1_000_000_000 if timer.kind == "stm32" else board.clock_hz
-    )  # QEMU's STM32 timers have a clock of their own
-    nanoseconds_a_tick = Fraction(1_000_000_000 * timer.divider, clock_hz)
+    nanoseconds_a_tick = Fraction(1_000_000_000 * timer.divider, timer.clock_hz)
     instruction = Fraction(1 << emulator.icount_shift)
     assert Fraction(timer.numerator, 1 << timer.shift) == nanoseconds_a_tick / instruction
     assert instruction / nanoseconds_a_tick >= 2

@@ -175,7 +175,7 @@ def test_a_hang_on_a_board_ends_too(build_dir: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "main_core", "small_core"),
     [
-        (READS_NOWHERE, r"fault: access to an address where nothing is 0xdead0000 in mbv2_misbehave", "hard fault"),
+        (READS_NOWHERE, r"fault: access to an address where nothing is 0xefad0000 in mbv2_misbehave", "hard fault"),
         (READS_UNALIGNED, r"fault: unaligned access in mbv2_misbehave", "hard fault"),
         (DIVIDES_BY_ZERO, r"fault: division by zero in mbv2_misbehave", ""),
         (OVERFLOWS_STACK, r"fault: the stack ran over|fault: .*: the stack ran over", "fault: the stack ran over"),

@@ -23,13 +23,14 @@ class Memory:
 class Timer:
     """A timer that counts instructions when each of them takes 2**icount_shift ns, or one that counts cycles.
 
-    ``kind`` names firmware/timer_KIND.h. In an emulator the timer counts at its clock / ``divider``, and
+    ``kind`` names firmware/timer_KIND.h. In an emulator the timer counts at ``clock_hz`` / ``divider``, and
     instructions = ticks * numerator / 2**shift exactly; at least two ticks an instruction, so that rounding is exact.
     A second one, ``fine_per_coarse`` times as slow, counts how often the first one wraps; 0: there is none.
     """
 
     kind: str
     base: int
+    clock_hz: int
     divider: int
     numerator: int
     shift: int

@@ -48,7 +48,7 @@ def _timer(table: Table, clock_hz: int, emulator: Emulator | None, file: Path) -
     emulator the timer counts the core's cycles."""
     kind = _kind(table, "timer", "timer", file)
     if emulator is None:
-        return Timer(kind, base=0, divider=1, numerator=1, shift=0, fine_per_coarse=0)
+        return Timer(kind, base=0, clock_hz=clock_hz, divider=1, numerator=1, shift=0, fine_per_coarse=0)
     divider = _value(table, "divider", int, file)
     coarse_hz = _value(table, "coarse_hz", int, file)
     clock_hz = _value({"clock_hz": clock_hz, **table}, "clock_hz", int, file)
@@ -65,6 +65,7 @@ def _timer(table: Table, clock_hz: int, emulator: Emulator | None, file: Path) -
     return Timer(
         kind=kind,
         base=_value(table, "base", int, file),
+        clock_hz=clock_hz,
         divider=divider,
         numerator=ratio.numerator,
         shift=ratio.denominator.bit_length() - 1,

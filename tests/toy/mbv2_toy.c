@@ -56,7 +56,7 @@ int mbv2_misbehave(int kind, uint32_t argument, volatile uint8_t *arena) {
             arena[0] = (uint8_t)number;
         }
         break;
-    case TOY_READS_NOWHERE: number = *(volatile uint32_t *)(uintptr_t)0xDEAD0000u; break;
+    case TOY_READS_NOWHERE: number = *(volatile uint32_t *)(uintptr_t)0xEFAD0000u; break;
     case TOY_READS_UNALIGNED: number = *(volatile uint32_t *)(uintptr_t)(arena + 1); break;
     case TOY_DIVIDES_BY_ZERO: number = 1000u / number; break;
     case TOY_OVERFLOWS_STACK: number = recurse(&number, 100000u); break;
