@@ -9,6 +9,7 @@ computes them from the float32 scales. Channel order, uint8 offsets and packing 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -170,8 +171,12 @@ class QuantizedNetwork:
     macs: int
     is_given: bool = False
 
+    @cached_property
+    def _by_name(self) -> dict[str, QTensor]:
+        return {tensor.name: tensor for tensor in self.tensors}
+
     def tensor(self, name: str) -> QTensor:
-        return next(t for t in self.tensors if t.name == name)
+        return self._by_name[name]
 
     def shape(self, name: str) -> Shape:
         return self.tensor(name).shape

@@ -33,7 +33,7 @@ GREATEST_RIGHT_SHIFT = 23  # for the 64-bit numbers here; beyond it accumulators
 
 _ADD_RADII = (2, 8, 40)  # how far from the real-valued coefficients the add's are searched, in turn
 _STEPS = (1, 12, 60)  # multipliers tried to each side of M >> j, in turn
-_CHUNK = 1 << 20  # channels * multipliers * thresholds worked on at once
+_CHUNK = 1 << 16  # channels * multipliers * thresholds worked on at once: what a cache holds
 _NONE = 1 << 45  # a bound that does not bind
 
 
