@@ -142,13 +142,13 @@ def test_a_column_is_a_word_a_channel_in_the_order_of_its_positions() -> None:
 
 
 @needs_host_compiler
-@pytest.mark.parametrize("seed", [0, 3, 7])
+@pytest.mark.parametrize("seed", [0, 3])
 def test_c_of_a_random_network_in_columns_equals_numpy_in_every_row(seed: int, tmp_path: Path) -> None:
     """Under sanitizers, dead bytes overwritten."""
     program, rng = tight_random(seed)
     folder = write_program(program, tmp_path / "out")
-    inputs = random_images(rng, program.network.shape(program.network.inputs[0]), 3)
-    result = verify(folder, Place(None), iter([inputs]), 3)
+    inputs = random_images(rng, program.network.shape(program.network.inputs[0]), 1)
+    result = verify(folder, Place(None), iter([inputs]), 1)
     assert (result.difference, result.poisoned) == (None, True)
 
 
