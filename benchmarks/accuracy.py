@@ -168,7 +168,8 @@ def main(quick: bool, efforts: tuple[int, ...], output: Path) -> None:
             made = measure(case, levels, within)
             figures += made
             for one in made:
-                click.echo(f"{case.model.stem}, effort {one.effort}: {one.snr_db:.1f} dB, {one.seconds:.1f} s")
+                text = f"{one.snr_db:.1f} dB, agreement {_percent(one.agreement)}, {one.seconds:.1f} s"
+                click.echo(f"{case.model.stem}, effort {one.effort}: {text}")
     tables.write(output, document(figures))
 
 

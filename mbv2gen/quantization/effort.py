@@ -32,7 +32,7 @@ MEASURED = Recipe(least_error_ranges=True, measures=True)
 ADAPTIVE = replace(MEASURED, adapts_rounding=True)
 RECIPES = (MIN_MAX, ANALYTIC, ADAPTIVE)  # by effort
 CANDIDATES = (ADAPTIVE, MEASURED)  # of the highest, on the network and on the equalized one
-DEFAULT, HIGHEST = 2, 3
+DEFAULT, HIGHEST, MOST_OF_SYNTHETIC = 2, 3, 1
 BATCH = 32  # pictures whose outputs are compared at once
 
 Progress: TypeAlias = Callable[[int, int], None]
@@ -56,9 +56,11 @@ def quantize(
 ) -> Quantized:
     """Calibrate on ``pictures`` (None: synthetic ones, of which the caller warns) and quantize.
 
+    Synthetic pictures are worth no more than effort 1: what more one learns of them is not of the real ones.
     ``progress`` is told (done, total). Raises Mbv2genError where data or network cannot be quantized.
     """
     tell = progress or (lambda done, total: None)
+    effort = min(effort, MOST_OF_SYNTHETIC) if pictures is None else effort
     data = synthetic(network, preprocessing) if pictures is None else pictures
     calibrated = Calibrated(network, data, preprocessing, is_synthetic=pictures is None)
     if effort == HIGHEST:

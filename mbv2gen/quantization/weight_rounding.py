@@ -26,11 +26,11 @@ LEAST_MULTIPLIER_OF_CONSTANT = 2.0**-14  # of a channel whose weights do not mat
 ACCUMULATOR_LIMIT = 1 << 29  # half of what kernels that double the accumulator can take; the rest is for corrections
 
 RIDGE = 0.01  # of H's mean diagonal, added to the diagonal: how far rounding trusts the pictures it sees
-SWEEPS = 4  # over all weights, at most
+SWEEPS = 3  # over all weights, at most
 BLOCK = 64  # weights of a channel whose errors are carried over to the others at once
-PICTURES = 64  # that H is measured on, at most
+PICTURES = 48  # that H is measured on, at most
 ROWS_PER_INPUT = 16  # ... at so many places for each input that is summed over, and
-LEAST_ROWS = 4096  # at no fewer, where there are as many
+LEAST_ROWS = 2048  # at no fewer, where there are as many
 
 Reals = NDArray[np.float64]
 
