@@ -22,7 +22,10 @@ from mbv2gen.output_folder import OutputFolder
 from mbv2gen.quantized_network import QuantizedNetwork
 from mbv2gen.verification import verify
 
-READER = np.dtype([("tensor", "u2"), ("step", "u2"), ("stride", "u2"), ("pad", "i2")])
+READER = np.dtype(
+    [("tensor", "u2"), ("step", "u2"), ("stride", "u2"), ("pad", "i2"), ("columns", "u2"), ("column_stride", "u2"),
+     ("column_pad", "i2")]
+)  # fmt: skip
 OWNED = np.dtype(
     [("offset", "u4"), ("row_bytes", "u4"), ("rows", "u4"), ("form", "i4"), ("height", "u2"), ("writer", "i2"),
      ("accumulates", "u1"), ("kept", "u1"), ("unused", "u2")]
