@@ -11,7 +11,7 @@ import onnx
 import pytest
 from c_libraries import Inference, library
 from command_line import command
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 from onnx_models import Builder, build, random_input, saved
@@ -213,6 +213,7 @@ def test_a_trained_network_of_onnxruntimes_is_within_one_step_of_it_in_every_lay
 
 @settings(max_examples=25)
 @given(seed=st.integers(0, 2**32 - 1), blocks=st.integers(0, 3), head=st.sampled_from(HEADS))
+@example(seed=457, blocks=1, head="conv")  # a multiplier above 1 behind a bias that float32 rounds
 def test_what_mbv2gen_exports_as_qdq_comes_back_the_same(
     seed: int, blocks: int, head: str, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

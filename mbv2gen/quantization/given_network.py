@@ -42,6 +42,7 @@ from mbv2gen.quantized_network import (
 BATCH = 8  # pictures a float pass
 OFF_GRID = 1e-3  # of a step, that a weight may be off its integer: what float32 does to the product
 LARGEST_BIAS = 2.0**31
+FLOAT32_STEP = 2.0**-22  # of a float32 that two roundings made
 WORST_BIAS = 0.5  # steps of the output, that a bias may lose when it goes to TFLite's scale
 
 
@@ -170,7 +171,9 @@ def weights_are_int8(operator: Weighted, source: QTensor, target: QTensor) -> st
 def bias_keeps_its_value(operator: Weighted, source: QTensor, target: QTensor) -> str | None:
     """a bias must be an integer of input scale times weight scale, give or take half a step of the output"""
     steps = _bias_steps(operator, source)
-    lost = np.abs(steps - np.rint(steps)) * _bias_unit(operator, source) / target.scale
+    off = np.abs(steps - np.rint(steps))
+    off[off <= np.abs(steps) * FLOAT32_STEP] = 0  # the bias is a product in float32
+    lost = off * _bias_unit(operator, source) / target.scale
     return f"channel {lost.argmax()}: {lost.max():.2g} steps" if lost.max() > WORST_BIAS else None
 
 
