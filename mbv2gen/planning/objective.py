@@ -51,8 +51,9 @@ class Objective:
 SPEED = Objective("speed", (FAST,), (FAST,))
 BALANCED = Objective("balanced", (LEAN,), (FAST, LEAN))
 _ALL = (FAST, LEAN, TIGHT)
-_NARROW = Objective("ram without wide kernels", _ALL, (LEAN, TIGHT))  # its smaller pieces fit around the largest
-RAM = Objective("ram", _ALL, _ALL, rivals=(BALANCED, _NARROW))
+# Where the pieces of the fastest plan fit one by one, but not all together, those of slower ones may.
+_SLOWER = tuple(Objective("ram", _ALL, styles) for styles in ((LEAN, TIGHT), (TIGHT,)))
+RAM = Objective("ram", _ALL, _ALL, rivals=(BALANCED, *_SLOWER))
 SIZE = Objective("size", (COMPACT,), (COMPACT,))
 OBJECTIVES = {objective.name: objective for objective in (RAM, BALANCED, SPEED, SIZE)}
 
