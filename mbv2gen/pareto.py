@@ -22,7 +22,7 @@ AIMS = (SPEED, BALANCED, RAM)
 class Point:
     """A plan. ``instructions`` are estimated from the kernels, not measured; ``weights_fetched`` in bytes.
 
-    ``optimize``: for which objectives ``compile`` takes it; --arena-limit with its bytes leads there too.
+    ``optimize``: the objectives for which ``compile`` takes it; --arena-limit with its bytes gives one as good.
     """
 
     arena_bytes: int

@@ -136,7 +136,7 @@ def pareto_(model: Path, **options: Any) -> None:
     columns = ("arena B", "instructions, estimated", "more", "weights fetched B", "--optimize")
     title = f"{quantized.source.file} for {chosen.target}, --feed {chosen.feed}"
     out.table(title, columns, [_point(point, points[0]) for point in points])
-    out.line("compile takes each of them with its bytes as --arena-limit, too")
+    out.line("with --arena-limit BYTES compile takes the fastest that fits")
     out.document(
         {
             "model": quantized.source.file,

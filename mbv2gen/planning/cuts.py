@@ -8,6 +8,7 @@ on the best path is open. So only pieces that matter are ever placed.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
@@ -49,16 +50,14 @@ class Pieces:
     """
 
     def __init__(self, kits: tuple[Problem, ...]) -> None:
-        self._kits = kits
+        self._kits = list(kits)
         self._marks = _marks(kits)
         self._known: dict[Piece, _Known] = {}
-        equal: dict[tuple[int, int, tuple[Candidate, ...]], _Known] = {}
-        for kit, problem in enumerate(kits):
+        self._equal: dict[tuple[int, int, tuple[Candidate, ...]], _Known] = {}
+        for kit in range(len(kits)):
             for b, end in enumerate(self._marks):
                 for first in self._marks[max(0, b - MAX_CHAIN) : b]:
-                    kernels = problem.kernels(first, end)
-                    cost = sum(round(candidate.instructions) for candidate in kernels)
-                    self._known[Piece(first, end, kit)] = equal.setdefault((first, end, kernels), _Known(cost))
+                    self._add(Piece(first, end, kit))
 
     def least_peak(self, kits: Collection[int]) -> int:
         """Bytes of the largest piece, on the path on which that is smallest."""
@@ -87,10 +86,52 @@ class Pieces:
             if not self._look_closer(path, limit):
                 return path
 
+    def relaxed(self, path: tuple[Piece, ...], kits: Collection[int], limit: int) -> tuple[Piece, ...]:
+        """The path with faster kernels for single blocks of its pieces, as far as those keep within ``limit``."""
+        return tuple(self._relaxed(piece, kits, limit) for piece in path)
+
+    def kernels(self, path: tuple[Piece, ...]) -> tuple[Candidate, ...]:
+        return tuple(kernel for p in path for kernel in self._kits[p.kit].kernels(p.first, p.end))
+
     def largest(self, path: tuple[Piece, ...]) -> tuple[int, dict[str, int]]:
         """Bytes and offsets of the largest piece of a path that ``fastest`` has found, by itself."""
         known = max((self._known[piece] for piece in path), key=lambda known: known.most or 0)
         return known.most or 0, known.offsets
+
+    def _add(self, piece: Piece) -> None:
+        kernels = self._kits[piece.kit].kernels(piece.first, piece.end)
+        cost = sum(round(candidate.instructions) for candidate in kernels)
+        self._known[piece] = self._equal.setdefault((piece.first, piece.end, kernels), _Known(cost))
+
+    def _relaxed(self, piece: Piece, kits: Collection[int], limit: int) -> Piece:
+        """Block by block, what saves most first."""
+        marks = [mark for mark in self._marks if piece.first <= mark <= piece.end]
+        if len(marks) == 2:
+            return piece
+        saved: dict[Piece, int] = {}
+        for first, end in itertools.pairwise(marks):
+            now = self._known[Piece(first, end, piece.kit)].instructions
+            saved |= {part: now - self._known[part].instructions for part in (Piece(first, end, kit) for kit in kits)}
+        for part in sorted((part for part in saved if saved[part] > 0), key=lambda part: -saved[part]):
+            blend = self._blended(piece, part)
+            if self._known[blend].instructions < self._known[piece].instructions and self._fits(blend, limit):
+                piece = blend
+        return piece
+
+    def _blended(self, piece: Piece, part: Piece) -> Piece:
+        """``piece`` with the kernels of ``part`` in it: a kit of its own."""
+        kit, other = self._kits[piece.kit], self._kits[part.kit]
+        before, after = kit.kernels(0, part.first), kit.kernels(part.end, len(kit.steps))
+        self._kits.append(kit.with_kernels((*before, *other.kernels(part.first, part.end), *after)))
+        blend = Piece(piece.first, piece.end, len(self._kits) - 1)
+        self._add(blend)
+        return blend
+
+    def _fits(self, piece: Piece, limit: int) -> bool:
+        while self._known[piece].least <= limit:
+            if not self._look_closer((piece,), limit):
+                return True
+        return False
 
     def _best_path(self, kits: Collection[int], cost: Callable[[Cost, Piece], Cost | None]) -> tuple[Piece, ...]:
         """The cheapest way from the first mark to the last; empty where there is none."""

@@ -58,7 +58,7 @@ class Problem:
 
     def kernels(self, first: int, end: int) -> tuple[Candidate, ...]:
         """Of the steps first .. end - 1."""
-        return self.chosen[max(0, first - self.is_fed) : end - self.is_fed]
+        return self.chosen[max(0, first - self.is_fed) : max(0, end - self.is_fed)]
 
     @cached_property
     def _rings(self) -> dict[str, tuple[str, Layout]]:

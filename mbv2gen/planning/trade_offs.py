@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from mbv2gen.candidates import choose
 from mbv2gen.errors import Mbv2genError
-from mbv2gen.plan import Plan, aligned, placed
+from mbv2gen.plan import ARENA_ALIGN, Plan, aligned, placed
 from mbv2gen.planning.cuts import Pieces
 from mbv2gen.planning.kernels import Candidate
 from mbv2gen.planning.objective import RAM, SPEED, Objective, Style
@@ -31,7 +31,7 @@ def plan_for(
     search = _Search(network, options, (*objective.styles, *objective.arena_styles), feed, keep_input)
     least = search.least_bytes(objective.arena_styles)
     if objective.limit is not None:
-        within = search.plans(objective.styles, least, objective.limit)
+        within = search.plans(objective.styles, min(least, objective.limit))
         fitting = next((plan for plan in within if plan.arena_bytes <= objective.limit), None)
         best = fitting or plan_for(network, options, objective.unlimited, feed=feed, keep_input=keep_input)
         if best.arena_bytes > objective.limit:
@@ -40,6 +40,7 @@ def plan_for(
     found = [next(search.plans(objective.styles, least))]
     if found[0].arena_bytes > aligned(least):  # its pieces fit one by one, but not all together
         found.append(next(search.plans(objective.arena_styles, least)))
+        found += search.plans(objective.styles, found[0].arena_bytes - ARENA_ALIGN)
     found += [plan_for(network, options, rival, feed=feed, keep_input=keep_input) for rival in objective.rivals]
     return min(found, key=lambda plan: (plan.arena_bytes, plan.instructions))
 
@@ -67,23 +68,23 @@ class _Search:
         chosen = {style: choose(network, options, style) for style in styles}
         kits = list(dict.fromkeys(chosen.values()))
         self._kit = {style: kits.index(kernels) for style, kernels in chosen.items()}
-        self._problem = [Problem.of(network, kit, feed=feed, keep_input=keep_input) for kit in kits]
-        self._pieces = Pieces(tuple(self._problem))
+        problems = tuple(Problem.of(network, kit, feed=feed, keep_input=keep_input) for kit in kits)
+        self._problem = problems[0]
+        self._pieces = Pieces(problems)
 
     def least_bytes(self, styles: tuple[Style, ...]) -> int:
         """The least that the largest piece can need, with kernels of ``styles``."""
         return self._pieces.least_peak(self._kits(styles))
 
-    def plans(self, styles: tuple[Style, ...], limit: int, most: int | None = None) -> Iterator[Plan]:
-        """The fastest plan of pieces within ``limit`` bytes, and then ever slower ones in ever less; those that cannot
-        keep within ``most`` are left out."""
-        while path := self._pieces.fastest(self._kits(styles), limit):
+    def plans(self, styles: tuple[Style, ...], limit: int) -> Iterator[Plan]:
+        """The fastest plan of pieces within ``limit`` bytes, and then ever slower ones in less, by steps of 1 %."""
+        kits = self._kits(styles)
+        while path := self._pieces.fastest(kits, limit):
+            path = self._pieces.relaxed(path, kits, limit)
             peak_bytes, peak_offsets = self._pieces.largest(path)
-            limit = peak_bytes - 1
-            if most is not None and peak_bytes > most:
-                continue
-            kernels = tuple(k for piece in path for k in self._problem[piece.kit].kernels(piece.first, piece.end))
-            yield placed(self._problem[0].with_kernels(kernels), [p.end for p in path], peak_bytes, peak_offsets)
+            problem = self._problem.with_kernels(self._pieces.kernels(path))
+            yield placed(problem, [piece.end for piece in path], peak_bytes, peak_offsets)
+            limit = peak_bytes * 99 // 100
 
     def _kits(self, styles: tuple[Style, ...]) -> list[int]:
         return sorted({self._kit[style] for style in styles})
