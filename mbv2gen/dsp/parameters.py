@@ -8,6 +8,7 @@ bias that makes the constant, or 0.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -20,6 +21,8 @@ UNPACKED_SCALE = 7  # y = acc << 7: put in by the tile of the body that does not
 DEPTHWISE_SCALE = 8  # y = acc << 8: the body takes the weights so
 LEAST_WEIGHT = -127  # -128 would make an END word of a weight word
 CONSTANT_MULTIPLIER = 1 << 30  # of a channel whose output is its bias's
+
+_kept = lru_cache(maxsize=128)  # the choice of kernels asks as well as packing: solved once
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +84,7 @@ class LinearParameters:
 NO_CONSTANT = 1 << 10
 
 
+@_kept
 def relu_parameters(rows: Layer, *, unpacked: bool, solver: bool) -> ReluParameters:
     """Parameters of the ReLU bodies, packed or ``unpacked``.
 
@@ -106,6 +110,7 @@ def relu_parameters(rows: Layer, *, unpacked: bool, solver: bool) -> ReluParamet
     )
 
 
+@_kept
 def depthwise_parameters(rows: Layer, *, solver: bool) -> DepthwiseParameters:
     """Parameters of the depthwise bodies; without ``solver`` all channels that can change are general."""
     acc, constant = rows.accumulators, _constant_uint8(rows)

@@ -8,8 +8,6 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import joblib
-
 from mbv2gen.errors import Mbv2genError
 
 BACKENDS = ("loky", "threading", "dask")
@@ -41,6 +39,8 @@ class Crew:
 
 def cores() -> int:
     """Of this machine, as far as this process may use them."""
+    import joblib  # noqa: PLC0415 - slow to load, and only evaluation wants it
+
     return int(joblib.cpu_count())
 
 
@@ -54,6 +54,8 @@ def work(crew: Crew, function: Callable[[Any, Part], Result], tool: object, part
     if crew.backend != "dask" and jobs == 1:
         yield from (function(tool, part) for part in parts)
         return
+    import joblib  # noqa: PLC0415
+
     try:
         with _cluster(crew) as client:
             options = {} if client is None else {"client": client}

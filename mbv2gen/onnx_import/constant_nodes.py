@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import numpy as np
 from onnx import NodeProto, TensorProto, ValueInfoProto, helper
-from onnx.reference import ReferenceEvaluator
 
 from mbv2gen.graph import Constant
 
@@ -36,6 +35,8 @@ def plain(value: object) -> Constant:
 
 def evaluated(node: NodeProto, opset: int, constants: Mapping[str, Constant]) -> dict[str, Constant]:
     """The node's outputs by name. Raises whatever the reference implementation raises."""
+    from onnx.reference import ReferenceEvaluator  # noqa: PLC0415 - slow to load, and few models need it
+
     entries = [_untyped(name) for name in dict.fromkeys(node.input) if name]
     exits = [_untyped(name) for name in node.output if name]
     graph = helper.make_graph([node], "constant", entries, exits)
