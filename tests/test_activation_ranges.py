@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mbv2gen.quantization.activation_ranges import least_error_range
-from mbv2gen.quantization.histogram import BINS, EMPTY, Histogram, with_values
+from mbv2gen.quantization.histogram import BINS, Histogram, histogram, joined
 
 
 def of(values: np.ndarray, parts: int = 1) -> Histogram:
-    histogram = EMPTY
-    for part in np.array_split(values.astype(np.float32), parts):
-        histogram = with_values(histogram, part, float(np.abs(part).max()))
-    return histogram
+    return joined_all(np.array_split(values.astype(np.float32), parts))
+
+
+def joined_all(parts: list[np.ndarray]) -> Histogram:
+    return functools.reduce(joined, (histogram(part, float(np.abs(part).max())) for part in parts))
 
 
 def squared_error(values: np.ndarray, low: float, high: float) -> float:
@@ -29,24 +32,20 @@ def squared_error(values: np.ndarray, low: float, high: float) -> float:
 def test_batches_of_growing_range_count_as_one(seed: int, scales: list[float]) -> None:
     rng = np.random.default_rng(seed)
     parts = [(rng.normal(size=50) * 10**scale).astype(np.float32) for scale in scales]
-    histogram = EMPTY
-    for part in parts:
-        histogram = with_values(histogram, part, float(np.abs(part).max()))
-    values = np.concatenate(parts)
-    assert histogram.counts.sum() == len(values)
-    assert BINS / 8 <= 2 * np.abs(values).max() / histogram.width <= BINS
-    edges = (np.arange(1, BINS + 1) - BINS / 2) * histogram.width
-    hair = histogram.width / 1000  # float32 may carry a value over an edge that is so near
+    counted, values = joined_all(parts), np.concatenate(parts)
+    assert counted.counts.sum() == len(values)
+    assert BINS / 8 <= 2 * np.abs(values).max() / counted.width <= BINS
+    edges = (np.arange(1, BINS + 1) - BINS / 2) * counted.width
+    hair = counted.width / 1000  # float32 may carry a value over an edge that is so near
     below, above = (np.searchsorted(np.sort(values.astype(np.float64)), edges + move) for move in (-hair, hair))
-    assert (below <= histogram.counts.cumsum()).all()
-    assert (histogram.counts.cumsum() <= above).all()
+    assert (below <= counted.counts.cumsum()).all()
+    assert (counted.counts.cumsum() <= above).all()
 
 
 def test_zeros_alone_leave_the_bins_fine() -> None:
-    histogram = with_values(EMPTY, np.zeros(5, np.float32), 0.0)
-    histogram = with_values(histogram, np.array([1e-9], np.float32), 1e-9)
-    assert histogram.width < 1e-11
-    assert histogram.counts.sum() == 6
+    counted = joined(histogram(np.zeros(5, np.float32), 0.0), histogram(np.array([1e-9], np.float32), 1e-9))
+    assert counted.width < 1e-11
+    assert counted.counts.sum() == 6
 
 
 @pytest.mark.parametrize("is_relu", [False, True])

@@ -40,7 +40,7 @@ def test_no_data_is_refused() -> None:
 def test_a_tensor_that_overflows_is_named() -> None:
     huge = np.full((1, 1, 1, 1), 3e38, np.float32)
     conv = Conv2D("c", ("x",), ("y",), huge, np.zeros(1, np.float32), Window())
-    with np.errstate(over="ignore"), pytest.raises(Mbv2genError, match=r"net\.onnx: tensor 'y' is not finite"):
+    with pytest.raises(Mbv2genError, match=r"net\.onnx: tensor 'y' is not finite"):
         observe(network((1, 1, 1), conv), [np.full((1, 1, 1, 1), 100.0, np.float32)])
 
 
@@ -57,7 +57,8 @@ def test_memory_does_not_grow_with_the_data() -> None:
         tracemalloc.stop()
         return most
 
-    assert peak(40) < 1.5 * peak(4)
+    peak(4)  # what is loaded once
+    assert peak(40) < 1.5 * peak(8)
 
 
 @pytest.mark.parametrize("shape", [(24, 17, 3), (5, 5, 1), (1, 1, 4)])

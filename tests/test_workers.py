@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+from mbv2gen import workers
 from mbv2gen.errors import CheckFailed, Mbv2genError
-from mbv2gen.evaluation import workers
-from mbv2gen.evaluation.workers import Crew
+from mbv2gen.workers import Crew
 
 LOCAL = (Crew("loky", 1), Crew("loky", 2), Crew("threading", 2))
 

@@ -7,18 +7,18 @@ from typing import Any
 
 import rich_click as click
 
-from mbv2gen import compiler
+from mbv2gen import compiler, workers
 from mbv2gen.commands import terminal
 from mbv2gen.commands.terminal import Terminal, percent
 from mbv2gen.errors import CheckFailed
-from mbv2gen.evaluation import classes, evaluator, workers
+from mbv2gen.evaluation import classes, evaluator
 from mbv2gen.evaluation.accuracy import Accuracy
-from mbv2gen.evaluation.workers import Crew
 from mbv2gen.hardware import execution, toolchain
 from mbv2gen.hardware.execution import Place
 from mbv2gen.network import Network
 from mbv2gen.output_folder import OutputFolder, open_folder
 from mbv2gen.pixels import network_inputs
+from mbv2gen.workers import Crew
 
 FILE = click.Path(path_type=Path)
 MOST_COLUMNS = 12  # classes whose whole confusion matrix is shown

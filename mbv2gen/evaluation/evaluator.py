@@ -9,17 +9,18 @@ from pathlib import Path
 
 import numpy as np
 
+from mbv2gen import workers
 from mbv2gen.errors import Mbv2genError
-from mbv2gen.evaluation import classes, measurement, workers
+from mbv2gen.evaluation import classes, measurement
 from mbv2gen.evaluation.accuracy import Accuracy, Setting, accuracy
 from mbv2gen.evaluation.measurement import Instrument, Measured
-from mbv2gen.evaluation.workers import Crew
 from mbv2gen.hardware import execution
 from mbv2gen.hardware.execution import Place
 from mbv2gen.network import Network
 from mbv2gen.output_folder import OutputFolder
 from mbv2gen.pixels.pictures import Pictures
 from mbv2gen.progress import Tell
+from mbv2gen.workers import Crew
 
 PART = 32  # pictures: the same parts, and so the same figures, whoever works on them
 MACS_A_WORKER = 1 << 30  # less than a second's work for each is not worth starting processes

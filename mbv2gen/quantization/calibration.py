@@ -16,7 +16,8 @@ from mbv2gen.network import FloatArray, Network, Shape
 from mbv2gen.pixels.image import UInt8Array
 from mbv2gen.pixels.pictures import Pictures
 from mbv2gen.pixels.preprocessing import Preprocessing, from_options
-from mbv2gen.quantization.histogram import EMPTY, Histogram, with_values
+from mbv2gen.quantization.histogram import Histogram, histogram, joined
+from mbv2gen.workers import in_threads
 
 SYNTHETIC_PICTURES = 64
 SYNTHETIC_SOURCE = "synthetic pictures"
@@ -45,21 +46,15 @@ def observe(
 ) -> dict[str, Observed]:
     """Run the network on float32 batches [n][h][w][c] and observe every tensor, by name.
 
-    Only the tensors still to be read and one mean plane a tensor are held. ``progress`` is told how many pictures
-    are done. Raises Mbv2genError where there is no data, or where a value is not finite.
+    A batch a core is worked on at a time; of each only the tensors still to be read are held, and one mean plane a
+    tensor of all. ``progress`` is told how many pictures are done. Raises Mbv2genError where there is no data, or
+    where a value is not finite.
     """
-    uses = Counter(name for operator in network.operators for name in operator.inputs)
     found: dict[str, Observed] = {}
     count = 0
-    for batch in batches:
-        for name, value in _tensors(network, batch, uses):
-            seen = _observed(value)
-            if not np.isfinite([seen.low, seen.high]).all():
-                raise Mbv2genError(f"{network.source.file}: tensor '{name}' is not finite on the calibration data")
-            histogram = found[name].histogram if name in found else EMPTY
-            seen = replace(seen, histogram=with_values(histogram, value, max(-seen.low, seen.high)))
-            found[name] = _joined(found[name], seen) if name in found else seen
-        count += len(batch)
+    for pictures, batch in in_threads(partial(_observed, network), batches):
+        found = {name: _joined(found[name], seen) if name in found else seen for name, seen in batch.items()}
+        count += pictures
         if progress is not None:
             progress(count)
     if not count:
@@ -67,27 +62,34 @@ def observe(
     return {name: replace(seen, mean=seen.mean / count) for name, seen in found.items()}
 
 
-def _observed(value: FloatArray) -> Observed:
-    """One batch; the sum in the place of the mean, no histogram yet."""
-    rows = value.reshape(-1, value.shape[3])
-    lows, highs = rows.min(axis=0).astype(np.float64), rows.max(axis=0).astype(np.float64)
-    return Observed(lows, highs, value.sum(axis=0).astype(np.float64), EMPTY)
+def _observed(network: Network, batch: FloatArray) -> tuple[int, dict[str, Observed]]:
+    """How many pictures the batch has, and its tensors by name; sums in the place of means."""
+    found = {}
+    for name, value in _tensors(network, batch):
+        rows = value.reshape(-1, value.shape[3])
+        lows, highs = rows.min(axis=0).astype(np.float64), rows.max(axis=0).astype(np.float64)
+        farthest = float(max(-lows.min(), highs.max()))
+        if not np.isfinite(farthest):
+            raise Mbv2genError(f"{network.source.file}: tensor '{name}' is not finite on the calibration data")
+        total = value.sum(axis=0).astype(np.float64)
+        found[name] = Observed(lows, highs, total, histogram(value, farthest))
+    return len(batch), found
 
 
-def _joined(before: Observed, seen: Observed) -> Observed:
-    """Both; the histogram of ``seen`` goes on from that of ``before``."""
-    lows, highs = np.minimum(before.lows, seen.lows), np.maximum(before.highs, seen.highs)
-    return Observed(lows, highs, before.mean + seen.mean, seen.histogram)
+def _joined(one: Observed, other: Observed) -> Observed:
+    lows, highs = np.minimum(one.lows, other.lows), np.maximum(one.highs, other.highs)
+    return Observed(lows, highs, one.mean + other.mean, joined(one.histogram, other.histogram))
 
 
-def _tensors(network: Network, batch: FloatArray, uses: Counter[str]) -> Iterator[tuple[str, FloatArray]]:
+def _tensors(network: Network, batch: FloatArray) -> Iterator[tuple[str, FloatArray]]:
     """(name, value) of every tensor in the order of execution; each is dropped after its last use."""
-    left = Counter(uses)
+    left = Counter(name for operator in network.operators for name in operator.inputs)
     values = {network.inputs[0]: batch}
     yield network.inputs[0], batch
     for operator in network.operators:
         name = operator.outputs[0]
-        values[name] = float_reference.apply(operator, tuple(values[source] for source in operator.inputs))
+        with np.errstate(over="ignore", invalid="ignore"):  # told of by name
+            values[name] = float_reference.apply(operator, tuple(values[source] for source in operator.inputs))
         yield name, values[name]
         for source in operator.inputs:
             left[source] -= 1

@@ -40,13 +40,10 @@ class Histogram:
         return Histogram(counts, exponent)
 
 
-EMPTY = Histogram(np.zeros(BINS, np.int64), LEAST_EXPONENT)
-
-
-def with_values(histogram: Histogram, values: FloatArray, farthest: float) -> Histogram:
-    """``values``, none of them further from 0 than ``farthest``, counted too; bins are merged where they must."""
+def histogram(values: FloatArray, farthest: float) -> Histogram:
+    """Of ``values``, none of them further from 0 than ``farthest``."""
     wanted = int(np.frexp(farthest)[1]) + 1 - int(np.log2(BINS)) if farthest > 0 else LEAST_EXPONENT
-    exponent = max(wanted, histogram.exponent)
+    exponent = max(wanted, LEAST_EXPONENT)
     counts = np.zeros(BINS, np.int64)
     scale = np.float32(2.0**-exponent)
     flat = values.reshape(-1)
@@ -54,4 +51,10 @@ def with_values(histogram: Histogram, values: FloatArray, farthest: float) -> Hi
         places = flat[start : start + (1 << 15)] * scale
         places += np.float32(BINS / 2)
         counts += np.bincount(places.astype(np.intp), minlength=BINS)
-    return Histogram(histogram.widened(exponent).counts + counts, exponent)
+    return Histogram(counts, exponent)
+
+
+def joined(one: Histogram, other: Histogram) -> Histogram:
+    """The values of both, in the wider bins of the two."""
+    exponent = max(one.exponent, other.exponent)
+    return Histogram(one.widened(exponent).counts + other.widened(exponent).counts, exponent)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
@@ -42,6 +45,18 @@ def cores() -> int:
     import joblib  # noqa: PLC0415 - slow to load, and only evaluation wants it
 
     return int(joblib.cpu_count())
+
+
+def in_threads(function: Callable[[Part], Result], parts: Iterable[Part]) -> Iterator[Result]:
+    """function(part) for all parts, in their order, as many at a time as there are cores; no more wait to be taken."""
+    at_once = os.cpu_count() or 1
+    with ThreadPoolExecutor(at_once) as pool:
+        waiting: deque[Future[Result]] = deque()
+        for part in parts:
+            waiting.append(pool.submit(function, part))
+            if len(waiting) == at_once:
+                yield waiting.popleft().result()
+        yield from (future.result() for future in waiting)
 
 
 def work(crew: Crew, function: Callable[[Any, Part], Result], tool: object, parts: Iterable[Part]) -> Iterator[Result]:
