@@ -29,20 +29,14 @@ def plan_for(
     Raises Mbv2genError where no plan keeps within the objective's limit.
     """
     search = _Search(network, options, (*objective.styles, *objective.arena_styles), feed, keep_input)
-    least = search.least_bytes(objective.arena_styles)
-    if objective.limit is not None:
-        within = search.plans(objective.styles, min(least, objective.limit))
-        fitting = next((plan for plan in within if plan.arena_bytes <= objective.limit), None)
-        best = fitting or plan_for(network, options, objective.unlimited, feed=feed, keep_input=keep_input)
-        if best.arena_bytes > objective.limit:
-            raise Mbv2genError(_refusal(network, options, best, objective.limit))
-        return best
-    found = [next(search.plans(objective.styles, least))]
-    if found[0].arena_bytes > aligned(least):  # its pieces fit one by one, but not all together
-        found.append(next(search.plans(objective.arena_styles, least)))
-        found += search.plans(objective.styles, found[0].arena_bytes - ARENA_ALIGN)
-    found += [plan_for(network, options, rival, feed=feed, keep_input=keep_input) for rival in objective.rivals]
-    return min(found, key=lambda plan: (plan.arena_bytes, plan.instructions))
+    if objective.limit is None:
+        return search.best(objective)
+    within = search.plans(objective.styles, min(search.least_bytes(objective.arena_styles), objective.limit))
+    fitting = next((plan for plan in within if plan.arena_bytes <= objective.limit), None)
+    best = fitting or search.best(objective.unlimited)
+    if best.arena_bytes > objective.limit:
+        raise Mbv2genError(_refusal(network, options, best, objective.limit))
+    return best
 
 
 def front(
@@ -51,7 +45,7 @@ def front(
     """The plans that no other beats in arena and instructions at once, the fastest first."""
     search = _Search(network, options, RAM.styles, feed, keep_input)
     found = list(search.plans(RAM.styles, search.least_bytes(SPEED.styles)))
-    found.append(plan_for(network, options, RAM, feed=feed, keep_input=keep_input))
+    found.append(search.best(RAM))
     best: list[Plan] = []
     for plan in sorted(found, key=lambda plan: (plan.instructions, plan.arena_bytes)):
         if not best or plan.arena_bytes < best[-1].arena_bytes:
@@ -71,6 +65,16 @@ class _Search:
         problems = tuple(Problem.of(network, kit, feed=feed, keep_input=keep_input) for kit in kits)
         self._problem = problems[0]
         self._pieces = Pieces(problems)
+
+    def best(self, objective: Objective) -> Plan:
+        """The plan in the least memory that ``objective`` allows, whatever its limit, and of such the fastest."""
+        least = self.least_bytes(objective.arena_styles)
+        found = [next(self.plans(objective.styles, least))]
+        if found[0].arena_bytes > aligned(least):  # its pieces fit one by one, but not all together
+            found.append(next(self.plans(objective.arena_styles, least)))
+            found += self.plans(objective.styles, found[0].arena_bytes - ARENA_ALIGN)
+            found += [self.best(rival) for rival in objective.rivals]
+        return min(found, key=lambda plan: (plan.arena_bytes, plan.instructions))
 
     def least_bytes(self, styles: tuple[Style, ...]) -> int:
         """The least that the largest piece can need, with kernels of ``styles``."""
