@@ -14,20 +14,19 @@
  *              layer N K                                          profile build: one a layer, N = L for the rest
  *              row N K                                            row build: what row N of the input sets off
  *              end N stack W                       N = number of runs, W = stack of the whole program, main included
- * TAPS     records of four little-endian words (layer, row, first, count) and `count` values; after each run one of
- *          (TAP_END, run, 0, 0)
+ * TAPS     in a build with taps, what every layer has made; tap_rows.c and tap_crcs.c say how
  *
  * Before each run the arena is filled with noise: nothing may depend on what was there.
  */
 #include "measure.h"
 #include "network.h"
 #include "port.h"
+#include "taps.h"
 
 #define EXIT_USAGE 2
 #define GUARD_BYTES 64u
 #define BLOCK_BYTES 32u /* what a memory protection unit can tell apart */
 #define LINE_BYTES 128u
-#define TAP_END 0xFFFFFFFFu
 #define APART __attribute__((noinline)) /* its line of text is not on the stack while the network runs */
 
 _Static_assert(GUARD_BYTES % NN_ARENA_ALIGN == 0, "the front guard would spoil the arena's alignment");
@@ -42,28 +41,6 @@ static struct {
 } memory;
 
 static NN_ctx context;
-
-#ifdef MBV2_TAP
-static int tap_file;
-static int tap_failed;
-
-static void write_tap(const void *from, size_t bytes) {
-    if (port_write(tap_file, from, bytes) != 0) {
-        tap_failed = 1;
-    }
-}
-
-void mbv2_tap(unsigned layer, unsigned row, unsigned first, const int8_t *values, unsigned count) {
-    const uint32_t head[4] = {layer, row, first, count};
-    write_tap(head, sizeof head);
-    write_tap(values, count);
-}
-
-static void end_taps(uint32_t run) {
-    const uint32_t head[4] = {TAP_END, run, 0, 0};
-    write_tap(head, sizeof head);
-}
-#endif
 
 typedef struct line {
     char text[LINE_BYTES];
@@ -270,12 +247,9 @@ static const char *infer_all(int input_file, int output_file, int result_file, u
             return got == 0 ? NULL : "the input file ends within an input";
         }
         const traces found = find_changes(*runs);
-#ifdef MBV2_TAP
-        end_taps(*runs);
-        if (tap_failed) {
+        if (taps_end(*runs) != 0) {
             return "the tap file cannot be written";
         }
-#endif
         if (port_write(output_file, NN_output(&context), NN_OUTPUT_BYTES) != 0 ||
             write_result(result_file, *runs, status, found, &taken) != 0) {
             return "the result files cannot be written";
@@ -294,12 +268,9 @@ int main(int argc, char **argv) {
     if (input_file < 0 || output_file < 0 || result_file < 0) {
         return fail("a file cannot be opened");
     }
-#ifdef MBV2_TAP
-    tap_file = argc > 4 ? port_open_to_write(argv[4]) : -1;
-    if (tap_file < 0) {
+    if (taps_open(argc, argv) != 0) {
         return fail("the tap file cannot be opened");
     }
-#endif
     if (NN_init(&context, memory.arena, sizeof memory.arena) != 0) {
         return fail("the network refuses its arena");
     }
@@ -310,9 +281,6 @@ int main(int argc, char **argv) {
         return fail(wrong);
     }
     int failed = write_end(result_file, runs);
-    failed |= port_close(input_file) | port_close(output_file) | port_close(result_file);
-#ifdef MBV2_TAP
-    failed |= port_close(tap_file);
-#endif
+    failed |= port_close(input_file) | port_close(output_file) | port_close(result_file) | taps_close();
     return failed != 0 ? fail("a file cannot be closed") : 0;
 }

@@ -20,6 +20,9 @@ int port_close(int file);
 char *port_command_line(void);
 _Noreturn void port_exit(int code);
 
+/* From reset on, again; startup.c has it, for ports that are called many times. */
+_Noreturn void board_reset(void);
+
 /* One line for the person who runs it (standard error). */
 void port_message(const char *text);
 

@@ -1,4 +1,4 @@
-/* soc_rp2350.c - boot block, crystal and PLL, the console's pin (RP2350 Datasheet: "Bootrom", "Clocks", "Crystal
+/* soc_rp2350.c - boot block, crystal and PLL, the console's pins (RP2350 Datasheet: "Bootrom", "Clocks", "Crystal
  * oscillator", "PLL", "GPIO"). The bootrom has set up the flash and its cache.
  */
 #include "soc.h"
@@ -59,9 +59,14 @@ static void start_clocks(void) {
     SOC_REGISTER(CLOCKS_CLK_PERI_CTRL) = 1u << 11; /* ENABLE, from clk_sys */
 }
 
+static void start_pin(uint32_t pin) {
+    SOC_REGISTER(IO_BANK0_GPIO_CTRL(pin)) = 2u;                     /* FUNCSEL: UART0 */
+    SOC_REGISTER(PADS_BANK0_GPIO(pin)) = 1u << 6 | 1u << 4 | 1u << 1; /* IE, 4 mA, SCHMITT; not ISO, OD */
+}
+
 void soc_start(void) {
     start_clocks();
     leave_reset(RESET_IO_BANK0 | RESET_PADS_BANK0 | RESET_UART0);
-    SOC_REGISTER(IO_BANK0_GPIO_CTRL(SOC_TX_PIN)) = 2u;            /* FUNCSEL: UART0 TX */
-    SOC_REGISTER(PADS_BANK0_GPIO(SOC_TX_PIN) + CLEAR) = 1u << 8 | 1u << 7; /* ISO, OD */
+    start_pin(SOC_TX_PIN);
+    start_pin(SOC_RX_PIN);
 }

@@ -1,4 +1,4 @@
-/* soc_stm32f4_f7.c - STM32F405, F446 and F746: HSE and PLL, flash, caches, the console's pin (RM0090, RM0390, RM0385:
+/* soc_stm32f4_f7.c - STM32F405, F446 and F746: HSE and PLL, flash, caches, the console's pins (RM0090, RM0390, RM0385:
  * "Reset and clock control", "Power controller", "Embedded flash memory interface").
  */
 #include "soc.h"
@@ -54,14 +54,18 @@ static void start_clocks(void) {
     (void)soc_await(RCC_CFGR, 12u, 8u);                 /* SWS */
 }
 
+static void start_pin(uint32_t port, uint32_t pin) {
+    soc_set(RCC_AHB1ENR, 1u << port);
+    soc_change(GPIO(port, 0x20u + pin / 8u * 4u), 15u << pin % 8u * 4u, SOC_PINS_AF << pin % 8u * 4u); /* AFRL, AFRH */
+    soc_change(GPIO(port, 0x00u), 3u << pin * 2u, 2u << pin * 2u); /* MODER: alternate function */
+}
+
 void soc_start(void) {
     start_clocks();
 #if SOC_CACHES
     caches_start();
 #endif
-    soc_set(RCC_AHB1ENR, 1u << SOC_TX_PORT);
     soc_set(SOC_USART_ENR, 1u << SOC_USART_BIT);
-    soc_change(GPIO(SOC_TX_PORT, 0x20u + SOC_TX_PIN / 8u * 4u), 15u << SOC_TX_PIN % 8u * 4u,
-               SOC_TX_AF << SOC_TX_PIN % 8u * 4u);                                                   /* AFRL, AFRH */
-    soc_change(GPIO(SOC_TX_PORT, 0x00u), 3u << SOC_TX_PIN * 2u, 2u << SOC_TX_PIN * 2u); /* MODER: alternate function */
+    start_pin(SOC_TX_PORT, SOC_TX_PIN);
+    start_pin(SOC_RX_PORT, SOC_RX_PIN);
 }

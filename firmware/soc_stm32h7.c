@@ -1,4 +1,4 @@
-/* soc_stm32h7.c - STM32H743: supply, HSE and PLL1, flash, caches, the console's pin (RM0433: "Power control", "Reset and
+/* soc_stm32h7.c - STM32H743: supply, HSE and PLL1, flash, caches, the console's pins (RM0433: "Power control", "Reset and
  * clock control", "Embedded flash memory").
  */
 #include "soc.h"
@@ -56,14 +56,18 @@ static void start_clocks(void) {
     (void)soc_await(RCC_CFGR, 7u << 3, 3u << 3); /* SWS */
 }
 
+static void start_pin(uint32_t port, uint32_t pin) {
+    soc_set(RCC_AHB4ENR, 1u << port);
+    soc_change(GPIO(port, 0x20u + pin / 8u * 4u), 15u << pin % 8u * 4u, SOC_PINS_AF << pin % 8u * 4u); /* AFRL, AFRH */
+    soc_change(GPIO(port, 0x00u), 3u << pin * 2u, 2u << pin * 2u); /* MODER: alternate function */
+}
+
 void soc_start(void) {
     if (start_supply()) {
         start_clocks();
     }
     caches_start();
-    soc_set(RCC_AHB4ENR, 1u << SOC_TX_PORT);
     soc_set(RCC_APB1LENR, 1u << SOC_USART_BIT);
-    soc_change(GPIO(SOC_TX_PORT, 0x20u + SOC_TX_PIN / 8u * 4u), 15u << SOC_TX_PIN % 8u * 4u,
-               SOC_TX_AF << SOC_TX_PIN % 8u * 4u);                                                   /* AFRL, AFRH */
-    soc_change(GPIO(SOC_TX_PORT, 0x00u), 3u << SOC_TX_PIN * 2u, 2u << SOC_TX_PIN * 2u); /* MODER: alternate function */
+    start_pin(SOC_TX_PORT, SOC_TX_PIN);
+    start_pin(SOC_RX_PORT, SOC_RX_PIN);
 }

@@ -8,9 +8,10 @@
 #include "soc.h"
 
 #define EXIT_FAULT 3
-#define MAX_ARGUMENTS 6
+#define MAX_ARGUMENTS 7
 
 #define SCB_VTOR 0xE000ED08u
+#define SCB_AIRCR 0xE000ED0Cu /* its key, and bit 2: reset the system */
 #define SCB_CCR 0xE000ED14u   /* bit 3: trap unaligned accesses, bit 4: trap division by zero */
 #define SCB_SHCSR 0xE000ED24u /* bits 16..18: memory, bus and usage faults of their own */
 #define SCB_CFSR 0xE000ED28u
@@ -119,6 +120,13 @@ __attribute__((naked)) void fault_handler(void) {
         "mov sp, r1\n\t"
         "1: bl report_fault\n\t"
         ".ltorg");
+}
+
+_Noreturn void board_reset(void) {
+    __asm volatile("dsb" ::: "memory");
+    REGISTER(SCB_AIRCR) = 0x05FA0004u;
+    for (;;) {
+    }
 }
 
 static void put(const char *name, uint32_t value) {

@@ -8,7 +8,7 @@
 
 static inline void uart_start(void) {
     UART_REGISTER(0x10u) = CONSOLE_CLOCK_HZ / CONSOLE_BAUD; /* BAUDDIV */
-    UART_REGISTER(0x08u) = 1u;                              /* CTRL: transmit */
+    UART_REGISTER(0x08u) = 3u;                              /* CTRL: transmit, receive */
 }
 
 static inline void uart_put(char c) {
@@ -16,5 +16,8 @@ static inline void uart_put(char c) {
     }
     UART_REGISTER(0x00u) = (uint8_t)c;
 }
+
+/* A byte, or -1 where none has come. */
+static inline int uart_get(void) { return (UART_REGISTER(0x04u) & 2u) != 0 ? (int)(UART_REGISTER(0x00u) & 255u) : -1; }
 
 #endif

@@ -12,13 +12,18 @@ static inline void uart_start(void) {
     UART_REGISTER(0x24u) = UART_DIVISOR_64 / 64u;    /* IBRD */
     UART_REGISTER(0x28u) = UART_DIVISOR_64 % 64u;    /* FBRD */
     UART_REGISTER(0x2Cu) = 3u << 5 | 1u << 4;        /* LCR_H: 8 bits, FIFO */
-    UART_REGISTER(0x30u) = 1u << 8 | 1u;             /* CR: TXE, UARTEN */
+    UART_REGISTER(0x30u) = 3u << 8 | 1u;             /* CR: RXE, TXE, UARTEN */
 }
 
 static inline void uart_put(char c) {
     while ((UART_REGISTER(0x18u) & 1u << 5) != 0) { /* FR: TXFF */
     }
     UART_REGISTER(0x00u) = (uint8_t)c;
+}
+
+/* A byte, or -1 where none has come. */
+static inline int uart_get(void) {
+    return (UART_REGISTER(0x18u) & 1u << 4) == 0 ? (int)(UART_REGISTER(0x00u) & 255u) : -1; /* FR: RXFE */
 }
 
 #endif

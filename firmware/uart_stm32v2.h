@@ -9,13 +9,19 @@
 
 static inline void uart_start(void) {
     UART_REGISTER(0x0Cu) = (CONSOLE_CLOCK_HZ + CONSOLE_BAUD / 2u) / CONSOLE_BAUD; /* BRR, sampled 16 times a bit */
-    UART_REGISTER(0x00u) = 1u << 3 | 1u;                                          /* CR1: TE, UE */
+    UART_REGISTER(0x08u) = 1u << 12;              /* CR3: OVRDIS, an overrun does not stop it */
+    UART_REGISTER(0x00u) = 3u << 2 | 1u;          /* CR1: TE, RE, UE */
 }
 
 static inline void uart_put(char c) {
     while ((UART_REGISTER(0x1Cu) & 1u << 7) == 0) { /* ISR: TXE */
     }
     UART_REGISTER(0x28u) = (uint8_t)c;
+}
+
+/* A byte, or -1 where none has come. */
+static inline int uart_get(void) {
+    return (UART_REGISTER(0x1Cu) & 1u << 5) != 0 ? (int)(UART_REGISTER(0x24u) & 255u) : -1; /* ISR: RXNE */
 }
 
 #endif

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from mbv2gen import int8_reference
+from mbv2gen import bisection, int8_reference
 from mbv2gen.errors import CheckFailed
 from mbv2gen.hardware import execution
 from mbv2gen.hardware.execution import Place
+from mbv2gen.hardware.runner import Taps
 from mbv2gen.output_folder import OutputFolder, check_unchanged
 from mbv2gen.progress import Tell, part
 from mbv2gen.quantized_network import Int8Array, QuantizedNetwork
@@ -20,7 +21,8 @@ from mbv2gen.quantized_network import Int8Array, QuantizedNetwork
 @dataclass(frozen=True)
 class Difference:
     """The first value, in the order of execution, that differs. ``layer`` None: all layers' rows are right, but the
-    output is changed after its last row was made. ``poisoned``: it is right where dead bytes stay as they are."""
+    output is changed after its last row was made; or, not ``rows_seen``, nothing is known of them. ``poisoned``: it is
+    right where dead bytes stay as they are."""
 
     input: int
     layer: int | None
@@ -31,9 +33,11 @@ class Difference:
     c: int
     numpy: int
     poisoned: bool = False
+    rows_seen: bool = True
 
     def __str__(self) -> str:
         where = "the output, after its last layer was right" if self.layer is None else f"layer {self.layer}"
+        where = where if self.rows_seen else "the output, and an image with taps would say from which layer on"
         return (
             f"input {self.input}: {where} ('{self.name}'), row {self.row}, column {self.column}, "
             f"channel {self.channel}: C has {self.c}, NumPy {self.numpy}"
@@ -44,7 +48,7 @@ class Difference:
 @dataclass(frozen=True)
 class Verification:
     """What was compared: outputs of all inputs, every row of every layer of the first, on the host with dead bytes
-    ``poisoned``.
+    ``poisoned``; of a board at the end of a line, without taps, outputs alone: no ``layers``.
 
     ``difference`` None: equal."""
 
@@ -68,14 +72,15 @@ def verify(
     """Compare C and NumPy on ``batches`` of inputs int8 [n][h][w][c], ``total`` in all, up to the first difference.
 
     On the host with the address and undefined-behaviour sanitizers; the first input runs once more in a build that
-    overwrites, after each unit of work, all bytes of the arena that the plan calls dead. Raises CheckFailed where a
+    overwrites, after each unit of work, all bytes of the arena that the plan calls dead. At the end of a serial line
+    rows are compared by checksums, and where the image there has taps. Raises CheckFailed where a
     file of the folder is not as it was generated, or the program does not end well.
     """
     check_unchanged(folder)
     network = folder.network()
     done, difference = 0, None
     for inputs in batches:
-        if not done:
+        if not done and place.has_taps:
             difference = _first_difference(folder, network, place, inputs[:1], 0, poison=True)
         if difference is None:
             batch_tell = part(tell, done, total) if tell is not None else None
@@ -84,10 +89,10 @@ def verify(
         if difference is not None:
             break
     values = done * int(np.prod(network.shape(network.outputs[0])))
-    board = None if place.board is None else place.board.name
-    layers = len(network.operators)
-    tapped = sum(int(np.prod(network.shape(operator.outputs[0]))) for operator in network.operators)
-    return Verification(folder.name, place.on, board, done, values, layers, tapped, place.board is None, difference)
+    seen = network.operators if place.has_taps else ()
+    tapped = sum(int(np.prod(network.shape(operator.outputs[0]))) for operator in seen)
+    poisoned = place.on == "host"
+    return Verification(folder.name, place.on, place.board_name, done, values, len(seen), tapped, poisoned, difference)
 
 
 def _compare(
@@ -99,6 +104,9 @@ def _compare(
     if not wrong.size:
         return None
     index = int(wrong[0])
+    if not place.has_taps:
+        found = _located(network.outputs[0], None, made[index], wanted[index], before + index)
+        return None if found is None else replace(found, rows_seen=False)
     found = _first_difference(folder, network, place, inputs[index : index + 1], before + index)
     return found or _located(network.outputs[0], None, made[index], wanted[index], before + index)
 
@@ -109,16 +117,30 @@ def _first_difference(
     """The first value of one input that differs in a layer's tapped rows, or in the output; None where all are equal.
 
     ``poison``: on the host with dead bytes overwritten. What differs then is looked for without, too."""
+    if place.device is not None:
+        return _by_checksums(folder, network, place, one, index)
     found = _difference(folder, network, place, one, index, poison=poison and place.board is None)
     if found is None or not poison or place.board is not None:
         return found
     return _difference(folder, network, place, one, index, poison=False) or replace(found, poisoned=True)
 
 
+def _by_checksums(
+    folder: OutputFolder, network: QuantizedNetwork, place: Place, one: Int8Array, index: int
+) -> Difference | None:
+    """The same by what a serial line can carry. CheckFailed where a second run differs from the first."""
+    wrong = bisection.bisect(folder, place, one).wrong
+    if wrong is None:
+        return None
+    if wrong.channel is None or wrong.c is None or wrong.numpy is None:
+        raise CheckFailed(f"{folder.name} on {place.title}: input {index}: {wrong}")
+    return Difference(index, wrong.layer, wrong.name, wrong.row, wrong.column, wrong.channel, wrong.c, wrong.numpy)
+
+
 def _difference(
     folder: OutputFolder, network: QuantizedNetwork, place: Place, one: Int8Array, index: int, *, poison: bool
 ) -> Difference | None:
-    result = execution.execute(folder, place, one, sanitize=True, taps=True, poison=poison)
+    result = execution.execute(folder, place, one, sanitize=True, taps=Taps(), poison=poison)
     taps = (result.taps or ({},))[0]
     wanted = int8_reference.run(network, one)
     for layer, operator in enumerate(network.operators):

@@ -38,6 +38,7 @@ from mbv2gen import taps
 from mbv2gen.errors import CheckFailed, Mbv2genError
 from mbv2gen.hardware import boards, firmware, runner, toolchain
 from mbv2gen.hardware.board import Board
+from mbv2gen.hardware.runner import Taps
 
 ALL_BOARDS = pytest.mark.parametrize("board", boards.emulated(), ids=lambda board: board.name)
 
@@ -87,7 +88,7 @@ def test_board_outputs_are_numpys(build_dir: Path, board: Board) -> None:
 @needs_host_compiler
 def test_host_taps_are_every_layer_of_every_inference(build_dir: Path) -> None:
     inputs = toy_inputs(3)
-    check_taps(runner.run(host(build_dir, with_taps=True), inputs, taps=True), inputs)
+    check_taps(runner.run(host(build_dir, with_taps=True), inputs, taps=Taps()), inputs)
 
 
 @needs_arm_compiler
@@ -95,7 +96,7 @@ def test_host_taps_are_every_layer_of_every_inference(build_dir: Path) -> None:
 def test_board_taps_are_every_layer_of_every_inference(build_dir: Path) -> None:
     inputs, board = toy_inputs(3), boards.load("microbit")
     program = firmware.build_board(TOY, "toy", board, build_dir, taps=True)
-    check_taps(runner.run(program, inputs, board=board, taps=True), inputs)
+    check_taps(runner.run(program, inputs, board=board, taps=Taps()), inputs)
 
 
 def check_taps(result: runner.RunResult, inputs: np.ndarray) -> None:

@@ -19,6 +19,7 @@ from toy_network import needs_arm_compiler, needs_host_compiler, needs_qemu
 from mbv2gen import int8_reference, output_folder
 from mbv2gen.hardware import boards, execution
 from mbv2gen.hardware.execution import HOST, Place
+from mbv2gen.hardware.runner import Taps
 from mbv2gen.network import Window, frozen
 from mbv2gen.output_folder import OutputFolder
 from mbv2gen.pixels import network_inputs
@@ -233,7 +234,7 @@ def check_random_network(seed: int, folder: Path) -> None:
     made = random_network(rng, name=f"net{seed}")
     output = write_network(made, folder / f"out{seed}")
     inputs = random_images(rng, made.shape(made.inputs[0]), 3)
-    result = execution.execute(output, HOST, inputs, sanitize=True, taps=True, poison=True)
+    result = execution.execute(output, HOST, inputs, sanitize=True, taps=Taps(), poison=True)
     wanted = int8_reference.run(made, inputs)
     assert result.taps is not None
     for index, taps in enumerate(result.taps):

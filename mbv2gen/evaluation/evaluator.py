@@ -83,7 +83,7 @@ def evaluate(
             tell(done, len(found))
     h, w, _ = quantized.shape(quantized.outputs[0])
     source = found.source.replace("\\", "/").rstrip("/").rsplit("/", 1)[-1]
-    board = None if place is None or place.board is None else place.board.name
+    board = None if place is None else place.board_name
     setting = Setting(source, h * w, "numpy" if place is None else place.on, board, worst)
     return accuracy(measurement.joined(measured), truth, setting)
 

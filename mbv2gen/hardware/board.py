@@ -49,14 +49,15 @@ class Emulator:
 
 @dataclass(frozen=True)
 class Console:
-    """A serial line for people, 8N1; ``kind`` names firmware/uart_KIND.h, ``clock_hz`` is what it divides, ``pin``
-    its transmitting pin, where the driver itself sets that up."""
+    """A serial line, 8N1; ``kind`` names firmware/uart_KIND.h, ``clock_hz`` is what it divides, ``pin`` and ``rx_pin``
+    its transmitting and its receiving pin, where the driver itself sets them up."""
 
     kind: str
     base: int
     clock_hz: int
     baud: int
     pin: int
+    rx_pin: int
 
 
 @dataclass(frozen=True)

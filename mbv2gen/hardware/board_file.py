@@ -90,8 +90,8 @@ def _emulator(table: Table, file: Path) -> Emulator:
 def _console(table: Table, file: Path) -> Console:
     base, clock_hz = _value(table, "base", int, file), _value(table, "clock_hz", int, file)
     baud = _value({"baud": 115_200, **table}, "baud", int, file)
-    pin = _value({"pin": 0, **table}, "pin", int, file)
-    return Console(_kind(table, "console", "uart", file), base, clock_hz, baud, pin)
+    pins = (_value({name: 0, **table}, name, int, file) for name in ("pin", "rx_pin"))
+    return Console(_kind(table, "console", "uart", file), base, clock_hz, baud, *pins)
 
 
 def _placement(table: Table, file: Path) -> Placement:

@@ -30,8 +30,10 @@ _CFSR = {
 _MMFAR_VALID, _BFAR_VALID = 7, 15
 
 
-def reason(stderr: str, returncode: int, program: Path) -> str:
-    """One line: a board's fault, a sanitizer's finding, main.c's own message, a signal, or QEMU's last words."""
+def reason(stderr: str, returncode: int, program: Path | None) -> str:
+    """One line: a board's fault, a sanitizer's finding, main.c's own message, a signal, or QEMU's last words.
+
+    ``program`` None: not at hand, and faults are told without names of functions."""
     fault = re.search(r"^FAULT (.*)$", stderr, re.MULTILINE)
     if fault:
         return _fault(fault.group(1), program)
@@ -48,7 +50,7 @@ def reason(stderr: str, returncode: int, program: Path) -> str:
     return f"ended with exit code {returncode}" + (f": {lines[-1]}" if lines else "")
 
 
-def _fault(registers: str, program: Path) -> str:
+def _fault(registers: str, program: Path | None) -> str:
     """From what firmware/startup.c prints: the cause in words, the function, then the registers as they are."""
     values = {name: int(value, 16) for name, value in re.findall(r"(\w+)=([0-9a-f]+)", registers)}
     cfsr = values.get("cfsr", 0)
@@ -60,9 +62,11 @@ def _fault(registers: str, program: Path) -> str:
         address = f" 0x{values['bfar']:08x}"
     elif cfsr >> _MMFAR_VALID & 1:
         address = f" 0x{values['mmfar']:08x}"
-        if variable_at(program, values["mmfar"]) == "memory":  # main.c's, of which the guards alone are protected
+        if (
+            program is not None and variable_at(program, values["mmfar"]) == "memory"
+        ):  # main.c's, of which the guards alone are protected
             address += ", outside the arena,"
-    function = function_at(program, values["pc"]) if "pc" in values else None
+    function = function_at(program, values["pc"]) if program is not None and "pc" in values else None
     return (
         f"fault: {', '.join(causes) or 'hard fault'}{address}"
         + (f" in {function}" if function else "")

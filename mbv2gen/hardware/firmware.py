@@ -16,6 +16,7 @@ from mbv2gen.hardware.program_build import NETWORK_PREFIX, Build, NoRoomError
 from mbv2gen.resources import firmware_dir
 
 LINK_MAP = "program.map"
+SERIAL_BUILDS = ("plain", "taps", "profile")
 
 _HOST_SOURCES = ("main.c", "port_stdio.c", "measure_none.c")
 _BOARD_SOURCES = ("main.c", "measure_cortex_m.c", "startup.c", "mpu.c", "memory.c")
@@ -40,24 +41,25 @@ def build_host(
     *,
     sanitize: bool,
     taps: bool,
+    crcs: bool = False,
     poison: bool = False,
     compiler: Path | None = None,
 ) -> Path:
     """The program for this machine -> its path.
 
     ``sanitize``: with the address and undefined-behaviour sanitizers, ending at the first finding. ``taps``: it writes
-    every layer's rows. ``poison``: after each unit of work it overwrites all bytes of the arena that nobody owns.
+    every layer's rows; ``crcs``: their CRCs instead. ``poison``: after each unit of work it overwrites all bytes of the arena that nobody owns.
     Mbv2genError where the folder is no compiled network or a tool is missing; CheckFailed where the compiler refuses
     the sources.
     """
-    flags = _HOST_FLAGS + (_SANITIZED if sanitize else ()) + _defines(taps=taps, poison=poison)
+    flags = _HOST_FLAGS + (_SANITIZED if sanitize else ()) + _defines(taps=taps or crcs, poison=poison)
     build = Build(
         name=name,
         title=f"{name} on the host",
         folder=folder,
         compiler=compiler or toolchain.require_host_compiler(),
-        sources=_sources(folder, name, _HOST_SOURCES, (".c",)),
-        generated=_generated(("network.h",), name=name),
+        sources=_sources(folder, name, (*_HOST_SOURCES, *_tap_sources(taps, crcs)), (".c",)),
+        generated=_generated(("network.h",), name=name, compile=compile_number(folder, name)),
         flags=flags,
         firmware_flags=(),
         link_flags=_SANITIZERS if sanitize else (),
@@ -81,17 +83,19 @@ def build_board(
     build_dir: Path,
     *,
     taps: bool = False,
+    crcs: bool = False,
     profile: bool = False,
     rows: bool = False,
 ) -> Path:
     """The program for a board behind an emulator or debugger -> the ELF's path; its link map lies beside it.
 
-    ``profile``: it counts the instructions of each layer, ``rows``: of what each row of the input sets off, where the
+    ``taps``, ``crcs``: as for the host. ``profile``: it counts the instructions of each layer, ``rows``: of what each row of the input sets off, where the
     network is fed rows. The weights go into the first of the board's memories with room for them. Mbv2genError where
     they, or the arena, fit nowhere.
     """
-    defines = _defines(taps=taps, profile=profile, rows=rows)
-    return _build_board(folder, name, board, build_dir, ("port_semihosting.c",), defines, ())
+    defines = _defines(taps=taps or crcs, profile=profile, rows=rows)
+    sources = ("port_semihosting.c", *_tap_sources(taps, crcs))
+    return _build_board(folder, name, board, build_dir, sources, defines, ())
 
 
 def build_image(folder: Path, name: str, board: Board, build_dir: Path, sample: Sample) -> Path:
@@ -99,10 +103,40 @@ def build_image(folder: Path, name: str, board: Board, build_dir: Path, sample: 
 
     Mbv2genError where the board has no serial line, or what has been placed does not fit.
     """
-    if board.console is None:
-        raise Mbv2genError(f"{board.name}: its board.toml has no [console] to tell results by; add one")
+    _require_console(board)
     generated = _generated(("sample.h",), name=name, sample=sample)
     return _build_board(folder, name, board, build_dir, ("port_uart.c",), (), generated)
+
+
+def build_serial(folder: Path, name: str, board: Board, build_dir: Path, kind: str) -> Path:
+    """The program for a board at the end of a serial line (firmware/port_serial.c) -> the ELF's path.
+
+    ``kind``, one of SERIAL_BUILDS: plain; taps, which tells the CRCs of every layer's rows; profile, which measures
+    every layer. Mbv2genError where the board has no serial line.
+    """
+    _require_console(board)
+    defines = _defines(taps=kind == "taps", profile=kind == "profile")
+    sources = ("port_serial.c", *_tap_sources(False, kind == "taps"))
+    return _build_board(folder, name, board, build_dir, sources, defines, ())
+
+
+def compile_number(folder: Path, name: str) -> str:
+    """What tells a compile from all others, as its header has it; 0 where it has none."""
+    try:
+        header = (folder / f"{name}.h").read_text(encoding="utf-8")
+    except OSError as error:
+        raise Mbv2genError(f"{folder}: has no {name}.h ({error.strerror}); compile again") from None
+    found = re.search(rf"^#define {name.upper()}_COMPILE +(0x[0-9a-f]+)", header, re.MULTILINE)
+    return found[1] if found else "0"
+
+
+def _require_console(board: Board) -> None:
+    if board.console is None:
+        raise Mbv2genError(f"{board.name}: its board.toml has no [console] to speak by; add one")
+
+
+def _tap_sources(rows: bool, crcs: bool) -> tuple[str, ...]:
+    return ("tap_crcs.c",) if crcs else ("tap_rows.c",) if rows else ()
 
 
 def _build_board(
@@ -127,6 +161,7 @@ def _build_board(
             + _generated(
                 ("network.h", "board.h", "linker.ld"),
                 name=name,
+                compile=compile_number(folder, name),
                 board=board,
                 network_objects=f"{NETWORK_PREFIX}*",
                 weights_objects=f"{NETWORK_PREFIX}{name}_weights.*",

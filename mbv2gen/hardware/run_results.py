@@ -10,6 +10,7 @@ from pathlib import Path
 class RunRecord:
     """One inference. None where the build cannot tell; ``layer_instructions`` has one more for what is in no layer.
 
+    ``cycles`` are counted in place of ``instructions`` where there is no emulator, by layer too.
     ``touched_arena_bytes``: the arena up to the last byte that changed, which is 1/256 likely to be one less.
     """
 
@@ -21,6 +22,7 @@ class RunRecord:
     layer_instructions: tuple[int, ...]
     touched_arena_bytes: int = 0
     row_instructions: tuple[int, ...] = ()
+    cycles: int | None = None
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ def _record(lines: list[list[str]]) -> RunRecord:
         layer_instructions=_counts(lines, "layer"),
         touched_arena_bytes=values["touched"] or 0,
         row_instructions=_counts(lines, "row"),
+        cycles=values.get("cycles"),
     )
 
 

@@ -1,4 +1,4 @@
-"""Runner: inputs through a program of hardware/firmware.py, on this machine or in QEMU, and what comes back."""
+"""Runner: inputs through a program of hardware/firmware.py, here, in QEMU or on a serial line, and what comes back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -20,6 +20,9 @@ from mbv2gen.hardware import toolchain
 from mbv2gen.hardware.board import Board
 from mbv2gen.hardware.failure import reason
 from mbv2gen.hardware.run_results import RunRecord, RunResults, read_results
+from mbv2gen.hardware.serial_line import SerialLine
+from mbv2gen.hardware.serial_session import Files, greet, serve
+from mbv2gen.tap_crcs import TapCrc, read_crcs
 from mbv2gen.taps import read_taps
 
 Int8Array: TypeAlias = NDArray[np.int8]
@@ -41,7 +44,7 @@ class RunResult:
     ``layer_instructions``: a row of numbers an inference, one a layer; ``row_instructions``: one a row of the input.
     ``stack_bytes``: the deepest use of NAME_run below its caller; ``whole_stack_bytes``: that of the whole program,
     main included. ``touched_arena_bytes``: the arena up to the last byte that any inference changed. ``taps``: for each
-    inference {layer: its output, int8 [row][values of a row]}.
+    inference {layer: its output, int8 [row][values of a row]}. ``crcs``: for each inference the CRCs of all rows.
     """
 
     outputs: Int8Array
@@ -53,6 +56,21 @@ class RunResult:
     whole_stack_bytes: int | None = None
     touched_arena_bytes: int = 0
     row_instructions: tuple[tuple[int, ...], ...] | None = None
+    cycles: tuple[int, ...] | None = None
+    crcs: tuple[tuple[TapCrc, ...], ...] | None = None
+
+
+@dataclass(frozen=True)
+class Taps:
+    """What a program built with taps writes: all values, or with ``crcs`` CRCs, and the values of one (layer, row)."""
+
+    crcs: bool = False
+    values_of: tuple[int, int] | None = None
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The arguments by which main.c is told."""
+        return (TAPS, *(str(number) for number in self.values_of or ()))
 
 
 def run(
@@ -61,7 +79,7 @@ def run(
     *,
     board: Board | None = None,
     title: str = "",
-    taps: bool = False,
+    taps: Taps | None = None,
     timeout_seconds: float = 120.0,
     progress: Progress | None = None,
 ) -> RunResult:
@@ -73,20 +91,59 @@ def run(
     byte or a status that is not 0, and Mbv2genError where QEMU is missing or the inputs have the wrong size.
     """
     title = title or program.parent.name.rpartition("-")[0] or program.name
+
+    def execute(work: Path) -> _Outcome:
+        return _execute(_command(program, board, taps), work, len(inputs), timeout_seconds, progress)
+
+    return _collect(execute, inputs, program, title, taps)
+
+
+def run_on_line(
+    line: SerialLine,
+    inputs: Int8Array,
+    *,
+    title: str,
+    taps: Taps | None = None,
+    timeout_seconds: float = 120.0,
+    progress: Progress | None = None,
+) -> RunResult:
+    """The same on a board at the end of a serial line, whose program is one of build_serial."""
+
+    def execute(work: Path) -> _Outcome:
+        greet(line, (INPUTS, OUTPUTS, RESULTS, *(taps.words if taps else ())))
+        files = Files(np.ascontiguousarray(inputs).tobytes())
+
+        def tell(state: Files) -> None:
+            if progress is not None:
+                progress(len(inputs) * state.read // len(state.inputs), len(inputs))
+
+        code = serve(line, files, timeout_seconds, tell)
+        for name in (OUTPUTS, RESULTS, TAPS):
+            (work / name).write_bytes(files.written.get(name[0], b""))
+        return _Outcome(code or 0, files.text("m"), timeout_seconds if code is None else 0.0)
+
+    return _collect(execute, inputs, None, title, taps)
+
+
+def _collect(
+    execute: Callable[[Path], _Outcome], inputs: Int8Array, program: Path | None, title: str, taps: Taps | None
+) -> RunResult:
+    """What a program has left in the folder it is executed in, checked."""
     if inputs.dtype != np.int8 or inputs.ndim < 2 or not inputs.size:
         raise Mbv2genError(f"{title}: inputs must be int8 [n][...], n >= 1 (got {inputs.dtype} {list(inputs.shape)})")
     with tempfile.TemporaryDirectory(prefix="mbv2gen-") as name:
         work = Path(name)
         (work / INPUTS).write_bytes(np.ascontiguousarray(inputs).tobytes())
-        outcome = _execute(_command(program, board, taps), work, len(inputs), timeout_seconds, progress)
+        outcome = execute(work)
         results = read_results(work / RESULTS)
         _check(outcome, results, inputs, program, title)
         outputs = np.fromfile(work / OUTPUTS, dtype=np.int8).reshape(len(inputs), results.output_bytes)
-        tapped = tuple(read_taps(work / TAPS, title)) if taps else None
-    return _result(results, outputs, tapped)
+        rows = tuple(read_taps(work / TAPS, title)) if taps and not taps.crcs else None
+        crcs = tuple(read_crcs(work / TAPS, title, taps.values_of)) if taps and taps.crcs else None
+    return replace(_result(results, outputs), taps=rows, crcs=crcs)
 
 
-def _result(results: RunResults, outputs: Int8Array, taps: tuple[dict[int, Int8Array], ...] | None) -> RunResult:
+def _result(results: RunResults, outputs: Int8Array) -> RunResult:
     runs = results.runs
     stacks = [r.stack_bytes for r in runs if r.stack_bytes is not None]
     instructions = [r.instructions for r in runs if r.instructions is not None]
@@ -97,15 +154,16 @@ def _result(results: RunResults, outputs: Int8Array, taps: tuple[dict[int, Int8A
         instructions=tuple(instructions) or None,
         layer_instructions=tuple(layers) or None,
         stack_bytes=max(stacks, default=None),
-        taps=taps,
+        taps=None,
         whole_stack_bytes=results.whole_stack_bytes,
         touched_arena_bytes=max((r.touched_arena_bytes for r in runs), default=0),
         row_instructions=tuple(r.row_instructions for r in runs if r.row_instructions) or None,
+        cycles=tuple(r.cycles for r in runs if r.cycles is not None) or None,
     )
 
 
-def _command(program: Path, board: Board | None, taps: bool) -> tuple[str, ...]:
-    files = (INPUTS, OUTPUTS, RESULTS) + ((TAPS,) if taps else ())
+def _command(program: Path, board: Board | None, taps: Taps | None) -> tuple[str, ...]:
+    files = (INPUTS, OUTPUTS, RESULTS, *(taps.words if taps else ()))
     path = str(program.resolve())
     if board is None:
         return path, *files
@@ -171,7 +229,7 @@ def _watch(
             return True
 
 
-def _check(outcome: _Outcome, results: RunResults, inputs: Int8Array, program: Path, title: str) -> None:
+def _check(outcome: _Outcome, results: RunResults, inputs: Int8Array, program: Path | None, title: str) -> None:
     """Raise for whatever went wrong, the cause before its consequences."""
     if results.input_bytes and inputs[0].size != results.input_bytes:
         raise Mbv2genError(f"{title}: an input has {results.input_bytes:,} bytes (got {inputs[0].size:,})")
