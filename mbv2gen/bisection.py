@@ -51,7 +51,7 @@ class WrongStep:
         else:
             place = (
                 f"columns {self.column} to {self.end_column - 1}; in a second run that step was right: something else "
-                "writes into the arena (DMA, an interrupt, a stack that is too small), or clock or supply are not stable"
+                "writes into the arena (DMA, an interrupt, a stack that is too small), or the clock is too fast"
             )
         return f"step {self.step + 1:,} of {self.steps:,}: layer {self.layer} ('{self.name}'), row {self.row}, {place}"
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from mbv2gen.errors import Mbv2genError
-from mbv2gen.hardware import firmware, image_sizes, runner
+from mbv2gen.hardware import execution, firmware, image_sizes, runner
 from mbv2gen.hardware.board import Board
+from mbv2gen.hardware.execution import Place
 from mbv2gen.hardware.image_sizes import ImageSizes
 from mbv2gen.output_folder import OutputFolder
 from mbv2gen.pixels import network_inputs
@@ -74,6 +75,62 @@ def profile(folder: OutputFolder, board: Board, tell: Tell | None = None) -> Pro
         whole_stack_bytes=whole.whole_stack_bytes,
         sizes=image_sizes.image_sizes(plain, folder.name),
     )
+
+
+@dataclass(frozen=True)
+class DeviceProfile:
+    """What a board at the end of a serial line has counted, in ``unit``: cycles, or instructions where it is emulated.
+
+    ``layers`` come with an image of kind profile, ``whole`` and ``stack_bytes``, of NAME_run alone, with one of kind
+    plain, else None.
+    """
+
+    board: str
+    unit: str
+    whole: int | None
+    layers: tuple[int, ...] | None
+    stack_bytes: int | None
+    whole_stack_bytes: int | None
+    touched_arena_bytes: int
+
+
+def profile_device(folder: OutputFolder, place: Place) -> DeviceProfile:
+    """Run one input of noise on the board at the end of a line.
+
+    Mbv2genError where its image is for something else, CheckFailed where it does not run.
+    """
+    device = place.device
+    assert device is not None
+    if folder.report().get("feed") == "rows":
+        raise Mbv2genError(f"{folder.path}: is fed rows, and their way over the line would be counted; use --on qemu")
+    if device.hello.build == "taps":
+        raise Mbv2genError(
+            f"serial:{device.port}: the image on {device.hello.board} has taps, which take their time; "
+            + execution.how_to_flash(folder, device.hello, "profile")
+        )
+    inputs = np.repeat(network_inputs.synthetic(folder.network(), 1), 2, axis=0)
+    result = execution.execute(folder, place, inputs)
+    counts = result.cycles or result.instructions
+    is_plain = device.hello.build == "plain"
+    return DeviceProfile(
+        board=device.hello.board,
+        unit="instructions (QEMU)" if result.cycles is None else "cycles",
+        whole=counts[-1] if counts and is_plain else None,
+        layers=None if result.layer_instructions is None else result.layer_instructions[-1],
+        stack_bytes=result.stack_bytes,
+        whole_stack_bytes=result.whole_stack_bytes,
+        touched_arena_bytes=result.touched_arena_bytes,
+    )
+
+
+def with_device(report: Mapping[str, Any], measured: DeviceProfile) -> dict[str, Any]:
+    """The report with what a board has counted, by its name; what an image of the other kind told before stays."""
+    layers = report.get("layers")
+    if not isinstance(layers, list) or (measured.layers is not None and len(measured.layers) != len(layers)):
+        raise Mbv2genError("report.json: is not of this program; compile again")
+    before = report.get("devices") or {}
+    known = {key: value for key, value in asdict(measured).items() if value is not None}
+    return {**report, "devices": {**before, measured.board: {**before.get(measured.board, {}), **known}}}
 
 
 def in_report(report: Mapping[str, Any], measured: Profile) -> dict[str, Any]:

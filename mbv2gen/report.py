@@ -55,6 +55,7 @@ def report(program: Program, occupied: Occupancy, aim: Objective) -> Report:
         "analysis": None,
         "instructions": None,
         "rows": _rows(program),
+        "devices": {},
     }
 
 

@@ -33,7 +33,8 @@ class TapCrc:
 def read_crcs(file: Path, title: str, values_of: tuple[int, int] | None = None) -> Iterator[tuple[TapCrc, ...]]:
     """For each inference all records, in the order of execution. ``values_of``: the layer and row that came with their
     values. CheckFailed where the file ends within a record."""
-    data, at, records = file.read_bytes(), 0, []
+    data, at = file.read_bytes(), 0
+    records: list[TapCrc] = []
     while at < len(data):
         if len(data) - at < _RECORD.size:
             raise CheckFailed(f"{title}: the file of CRCs ends within a record")
@@ -58,7 +59,7 @@ def first_wrong(
     seen = [np.zeros(np.prod(network.shape(op.outputs[0])), np.uint8) for op in network.operators]
     for index, record in enumerate(records):
         expected = row_values(record, network, wanted, title)
-        if zlib.crc32(expected) != record.crc:
+        if zlib.crc32(expected.tobytes()) != record.crc:
             return index
         width = seen[record.layer].size // network.shape(network.operators[record.layer].outputs[0])[0]
         at = record.row * width + record.first

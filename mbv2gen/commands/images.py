@@ -11,12 +11,18 @@ from mbv2gen.commands.terminal import percent
 from mbv2gen.hardware import board as board_description
 from mbv2gen.hardware import boards, flashing, image
 from mbv2gen.hardware.board import Board
+from mbv2gen.hardware.firmware import SERIAL_BUILDS
 from mbv2gen.output_folder import open_folder
 
 FILE = click.Path(path_type=Path)
 OUT = click.argument("out", type=FILE)
 PLACE = click.option(
     "--place", metavar="WHAT=MEMORY,...", help="What lies where: arena, weights, code, data. [default: the board's]"
+)
+SERIAL = click.option(
+    "--serial",
+    type=click.Choice(SERIAL_BUILDS),
+    help="An image that is spoken to by --on serial:PORT: plain for run and verify, taps for bisect, profile.",
 )
 
 
@@ -30,17 +36,19 @@ def _board(name: str, place: str | None) -> Board:
 @click.option("--board", required=True, metavar="BOARD", help="See mbv2gen boards.")
 @click.option("-o", "--output", "folder", type=FILE, help="Where to write. [default: OUT-BOARD]")
 @PLACE
+@SERIAL
 @terminal.options
-def firmware(out: Path, board: str, folder: Path | None, place: str | None) -> None:
+def firmware(out: Path, board: str, *, folder: Path | None, place: str | None, serial: str | None) -> None:
     """Build an image for a board on its own: ELF, binary, Intel HEX, and how it fills the memories.
 
     It runs the network on a made-up input, compares the output with NumPy's, and tells the result, cycles and the
-    high-water marks of stack and arena by the board's serial line, 115,200 baud.
+    high-water marks of stack and arena by the board's serial line, 115,200 baud. With --serial it waits at that line to
+    be asked, by run, verify, bisect and profile --on serial:PORT.
 
     Example: mbv2gen firmware build/flowers --board nucleo-h743zi --place arena=dtcm,code=itcm
     """
     screen, chosen = terminal.current(), _board(board, place)
-    written = image.write(open_folder(out), chosen, folder or out.with_name(f"{out.name}-{board}"))
+    written = image.write(open_folder(out), chosen, folder or out.with_name(f"{out.name}-{board}"), serial)
     rows = [(use.memory, use.used_bytes, use.length, percent(use.used_bytes / use.length)) for use in written.memories]
     screen.table(f"{written.elf.stem}", ("memory", "used B", "of B", ""), rows)
     for file in (written.elf, written.binary, written.hex):
@@ -60,8 +68,11 @@ def firmware(out: Path, board: str, folder: Path | None, place: str | None) -> N
 @click.option("--probe", metavar="ID", help="Which debug probe. [default: the only one]")
 @click.option("--list", "only_list", is_flag=True, help="List the debug probes that are plugged in.")
 @PLACE
+@SERIAL
 @terminal.options
-def flash(out: Path | None, board: str | None, probe: str | None, only_list: bool, place: str | None) -> None:
+def flash(
+    out: Path | None, board: str | None, *, probe: str | None, only_list: bool, place: str | None, serial: str | None
+) -> None:
     """Build the image of mbv2gen firmware, program it into the board's flash by pyOCD, and start it.
 
     Needs pip install 'mbv2gen[flash]'.
@@ -79,7 +90,7 @@ def flash(out: Path | None, board: str | None, probe: str | None, only_list: boo
     chosen, source = _board(board, place), open_folder(out)
     flashing.target_name(chosen)
     found_probe = flashing.choose_probe(probe)
-    elf = image.build(source, chosen)
+    elf = image.build(source, chosen, serial)
     with screen.progress(f"flash {board}"):
         flashing.flash(elf, chosen, found_probe)
     screen.line(f"{out}: programmed into {board} by {found_probe.description}, and started")

@@ -1,54 +1,52 @@
-"""Commands on what compile has written: verify, run, export, profile."""
+"""Commands on what compile has written: verify, bisect, run, export, profile."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rich_click as click
 
-from mbv2gen import float_reference, profiling, verification
+from mbv2gen import bisection, float_reference, profiling, verification
 from mbv2gen.commands import terminal
-from mbv2gen.commands.terminal import Command, Terminal
+from mbv2gen.commands.place_name import on_option
+from mbv2gen.commands.terminal import Terminal
 from mbv2gen.errors import CheckFailed, Mbv2genError
 from mbv2gen.hardware import boards, execution
+from mbv2gen.hardware.execution import Place
 from mbv2gen.network import FloatArray
 from mbv2gen.output_folder import OutputFolder, open_folder
 from mbv2gen.pixels import network_inputs
-from mbv2gen.profiling import Profile
+from mbv2gen.profiling import DeviceProfile, Profile
 from mbv2gen.quantization.exports import EXPORTS
 from mbv2gen.quantization.tensor_scales import dequantize
 from mbv2gen.quantized_network import Int8Array, QuantizedNetwork
 from mbv2gen.report import Report
 
 BATCH = 64
-SYNTHETIC = {"host": 64, "qemu": 8}  # inputs that verify makes up where it is given none
+SYNTHETIC = {"host": 64, "qemu": 8, "serial": 8}  # inputs that verify makes up where it is given none
 
 FILE = click.Path(path_type=Path)
 OUT = click.argument("out", type=FILE)
 BOARD = click.option("--board", metavar="BOARD", help="Which board to emulate. [default: that of the target]")
 
 
-def _on(*places: str) -> Callable[[Command], Command]:
-    return click.option("--on", type=click.Choice(places), help="Where C runs. [default: host]")
-
-
 @click.command()
 @OUT
-@_on("host", "qemu")
+@on_option("host", "qemu")
 @BOARD
 @click.option("--images", metavar="DATA", help="Pictures as for --calibration. [default: made-up inputs]")
-@click.option("--count", type=click.IntRange(min=1), help="How many inputs. [default: all pictures; 64, in QEMU 8]")
+@click.option("--count", type=click.IntRange(min=1), help="How many inputs. [default: all pictures; 64, on a board 8]")
 @terminal.options
 def verify(out: Path, on: str | None, board: str | None, images: str | None, count: int | None) -> None:
     """Prove that the C equals the NumPy reference in every byte; on the host under address and UB sanitizers.
 
     Compares the output of every input and every row of every layer of the first one, on the host with every byte of
     the arena that nobody owns overwritten after each unit of work. Where something differs, it
-    says in which layer, row, column and channel first.
+    says in which layer, row, column and channel first. At a serial line it asks the image of mbv2gen firmware --serial.
 
     Example: mbv2gen verify build/flowers --on qemu
     """
@@ -66,9 +64,10 @@ def verify(out: Path, on: str | None, board: str | None, images: str | None, cou
     screen.document(result.as_json())
     if result.difference is not None:
         raise CheckFailed(f"{out}: C on {place.title} is not NumPy: {result.difference}")
+    rows = f"in all {result.layer_values:,} values of {result.layers} layers of the first"
     screen.line(
         f"{out}: C on {place.title} equals NumPy in all {result.output_values:,} output values of {result.inputs} "
-        f"inputs, and in all {result.layer_values:,} values of {result.layers} layers of the first"
+        + (f"inputs, and {rows}" if result.layers else "inputs; this image has no taps to tell of layers")
         + (", dead bytes overwritten" if result.poisoned else "")
     )
 
@@ -79,9 +78,43 @@ def _split(inputs: Int8Array) -> Iterator[Int8Array]:
 
 @click.command()
 @OUT
+@click.option("--input", "input_", metavar="FILE", help="A picture, an .npy or FILE.npz:KEY. [default: made up]")
+@click.option("--raw", is_flag=True, help="FILE holds the int8 input itself, NHWC.")
+@on_option("host", "qemu")
+@BOARD
+@terminal.options
+def bisect(out: Path, input_: str | None, *, raw: bool, on: str | None, board: str | None) -> None:
+    """Name the first step of an inference, and the row, that is not NumPy's: for wrong answers of a board.
+
+    The C tells a CRC of every row of every layer as it makes them. A second run brings the values of the row that
+    differs; where that one is right, the board does not compute the same twice. A board at a serial line needs the
+    image of mbv2gen firmware --serial taps.
+
+    Example: mbv2gen bisect build/flowers --on serial:/dev/ttyACM0
+    """
+    screen, folder = terminal.current(), open_folder(out)
+    network, place = folder.network(), execution.find_place(folder, on, board)
+    if input_ is None:
+        inputs = network_inputs.synthetic(network, 1)
+    else:
+        inputs = network_inputs.read_input(network, input_, raw=raw)[:1]
+    with screen.progress(f"bisect on {place.on}"):
+        found = bisection.bisect(folder, place, inputs)
+    screen.document(found.as_json())
+    if found.wrong is not None:
+        raise CheckFailed(f"{out}: C on {place.title} is NumPy up to {found.wrong}")
+    if not found.output_is_right:
+        raise CheckFailed(
+            f"{out}: C on {place.title} makes every row as NumPy does, but the output is changed after it"
+        )
+    screen.line(f"{out}: C on {place.title} equals NumPy in all {found.steps:,} steps, and in the output")
+
+
+@click.command()
+@OUT
 @click.option("--input", "input_", required=True, metavar="FILE", help="A picture, an .npy or FILE.npz:KEY.")
 @click.option("--output", "result", type=FILE, required=True, metavar="FILE", help="The .npy to write.")
-@_on("host", "qemu")
+@on_option("host", "qemu")
 @BOARD
 @click.option("--raw", is_flag=True, help="int8 in, int8 out, both NHWC: the integer network's own values.")
 @terminal.options
@@ -157,24 +190,56 @@ def _write(folder: OutputFolder, file: Path, data: bytes) -> None:
 
 @click.command()
 @OUT
-@click.option("--on", type=click.Choice(["qemu"]), default="qemu", help="Where. [default: qemu]")
+@on_option("qemu", default="qemu")
 @BOARD
 @terminal.options
 def profile(out: Path, on: str, board: str | None) -> None:
     """Count the instructions of one inference in QEMU, whole and by layer; stack, code and flash. Into report.json.
 
-    Instructions are exact and repeatable; they are not cycles.
+    Instructions are exact and repeatable; they are not cycles. At a serial line the board counts its own cycles: whole
+    with the image of mbv2gen firmware --serial plain, by layer with that of --serial profile.
 
     Example: mbv2gen profile build/flowers --on qemu --json
     """
     screen, folder = terminal.current(), open_folder(out)
-    chosen = execution.find_place(folder, on, board).board or boards.load(execution.DEFAULT_BOARD)
+    place = execution.find_place(folder, on, board)
+    if place.device is not None:
+        _profile_device(screen, folder, place)
+        return
     with screen.progress("profile") as tell:
-        measured = profiling.profile(folder, chosen, tell)
+        measured = profiling.profile(folder, place.board or boards.load(execution.DEFAULT_BOARD), tell)
     report = profiling.in_report(folder.report(), measured)
     folder.write_report(report)
     screen.document(report)
     _show_profile(screen, report, measured)
+
+
+def _profile_device(screen: Terminal, folder: OutputFolder, place: Place) -> None:
+    with screen.progress("profile"):
+        measured = profiling.profile_device(folder, place)
+    report = profiling.with_device(folder.report(), measured)
+    folder.write_report(report)
+    screen.document(report)
+    _show_device(screen, report, measured)
+
+
+def _show_device(screen: Terminal, report: Report, measured: DeviceProfile) -> None:
+    if measured.layers is not None:
+        rows = [
+            (index, layer["name"], layer["kernel"], layer["macs"], count, profiling.per_mac(count, layer["macs"]))
+            for index, (layer, count) in enumerate(zip(report["layers"], measured.layers, strict=True))
+        ]
+        columns = ("layer", "operator", "kernel", "MAC", measured.unit, "per MAC")
+        screen.table(f"{report['model']['file']} on {measured.board}", columns, rows)
+    if measured.whole is not None:
+        ratio = profiling.per_mac(measured.whole, report["macs"])
+        screen.line(
+            f"{measured.board}: {measured.whole:,} {measured.unit}"
+            + ("" if ratio is None else f", {ratio:.3f} per MAC")
+        )
+    used = f"arena up to byte {measured.touched_arena_bytes:,}"
+    stack = "" if measured.stack_bytes is None else f"; {measured.stack_bytes:,} B of stack"
+    screen.line(f"used   {used}{stack}; {measured.whole_stack_bytes:,} B of stack with main and all")
 
 
 def _show_profile(screen: Terminal, report: Report, measured: Profile) -> None:
@@ -217,4 +282,4 @@ def _show_rows(screen: Terminal, rows: dict[str, Any] | None) -> None:
     )
 
 
-COMMANDS = (verify, run, export, profile)
+COMMANDS = (verify, bisect, run, export, profile)

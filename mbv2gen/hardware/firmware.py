@@ -48,7 +48,8 @@ def build_host(
     """The program for this machine -> its path.
 
     ``sanitize``: with the address and undefined-behaviour sanitizers, ending at the first finding. ``taps``: it writes
-    every layer's rows; ``crcs``: their CRCs instead. ``poison``: after each unit of work it overwrites all bytes of the arena that nobody owns.
+    every layer's rows; ``crcs``: their CRCs instead. ``poison``: after each unit of work it overwrites all bytes of the
+    arena that nobody owns.
     Mbv2genError where the folder is no compiled network or a tool is missing; CheckFailed where the compiler refuses
     the sources.
     """
@@ -89,9 +90,9 @@ def build_board(
 ) -> Path:
     """The program for a board behind an emulator or debugger -> the ELF's path; its link map lies beside it.
 
-    ``taps``, ``crcs``: as for the host. ``profile``: it counts the instructions of each layer, ``rows``: of what each row of the input sets off, where the
-    network is fed rows. The weights go into the first of the board's memories with room for them. Mbv2genError where
-    they, or the arena, fit nowhere.
+    ``taps``, ``crcs``: as for the host. ``profile``: it counts the instructions of each layer, ``rows``: of what each
+    row of the input sets off, where the network is fed rows. The weights go into the first of the board's memories with
+    room for them. Mbv2genError where they, or the arena, fit nowhere.
     """
     defines = _defines(taps=taps or crcs, profile=profile, rows=rows)
     sources = ("port_semihosting.c", *_tap_sources(taps, crcs))

@@ -47,8 +47,12 @@ class Image:
     memories: tuple[MemoryUse, ...]
 
 
-def build(folder: OutputFolder, board: Board) -> Path:
-    """The ELF that runs one made-up input on the board and compares what comes of it with NumPy's output."""
+def build(folder: OutputFolder, board: Board, serial: str | None = None) -> Path:
+    """The ELF that runs one made-up input on the board and compares what comes of it with NumPy's output.
+
+    ``serial``, one of firmware.SERIAL_BUILDS: the one that waits at the serial line to be asked."""
+    if serial is not None:
+        return firmware.build_serial(folder.path, folder.name, board, folder.builds, serial)
     network = folder.network()
     inputs = network_inputs.synthetic(network, 1)
     output = int8_reference.run_outputs(network, inputs)
@@ -56,9 +60,9 @@ def build(folder: OutputFolder, board: Board) -> Path:
     return firmware.build_image(folder.path, folder.name, board, folder.builds, sample)
 
 
-def write(folder: OutputFolder, board: Board, to: Path) -> Image:
+def write(folder: OutputFolder, board: Board, to: Path, serial: str | None = None) -> Image:
     """NAME-BOARD.elf, .bin and .hex into the folder ``to``; Mbv2genError where something does not fit or cannot be."""
-    elf = build(folder, board)
+    elf = build(folder, board, serial)
     stem = f"{folder.name}-{board.name}"
     image = Image(to / f"{stem}.elf", to / f"{stem}.bin", to / f"{stem}.hex", memory_use(elf, board))
     try:
