@@ -89,13 +89,13 @@ def bisect(folder: OutputFolder, place: Place, one: Int8Array) -> Bisection:
     network = folder.network()
     tensors = {name: values[0] for name, values in int8_reference.run(network, one).items()}
     title = f"{folder.name} on {place.title}"
-    result = execution.execute(folder, place, one, sanitize=True, taps=Taps(crcs=True))
+    result = execution.execute(folder, place, one, taps=Taps(crcs=True))
     records = _records(result, title)
     index = tap_crcs.first_wrong(records, network, tensors, title)
     wrong = None
     if index is not None:
         again = (records[index].layer, records[index].row)
-        second = execution.execute(folder, place, one, sanitize=True, taps=Taps(crcs=True, values_of=again))
+        second = execution.execute(folder, place, one, taps=Taps(crcs=True, values_of=again))
         wrong = _located(records, index, _records(second, title), network, tensors, title)
     output_is_right = bool((result.outputs.reshape(-1) == tensors[network.outputs[0]].reshape(-1)).all())
     return Bisection(folder.name, place.on, place.board_name, len(records), wrong, output_is_right)

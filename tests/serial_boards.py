@@ -32,10 +32,10 @@ def build_process(folder: Path, name: str, work: Path, *, taps: bool = False) ->
         (work / file).write_text(text, encoding="utf-8")
     ours = ("main.c", "port_serial.c", "measure_none.c", *(("tap_crcs.c",) if taps else ()))
     sources = [str(firmware_dir() / file) for file in ours] + [str(HARNESS / "startup.c")]
+    options = [*WARNINGS, *SANITIZERS, "-Dmain=network_main", *(("-DMBV2_TAP",) if taps else ())]
     sources += [f"network/{file.name}" for file in network_files(folder) if file.suffix == ".c"]
     subprocess.run(
-        [str(toolchain.require_host_compiler()), "-std=gnu11", "-O1", "-g", *WARNINGS, *SANITIZERS, "-Dmain=network_main",
-         *(("-DMBV2_TAP",) if taps else ()), f"-I{work}", f"-I{HARNESS}", f"-I{firmware_dir()}", *sources,
+        [str(toolchain.require_host_compiler()), "-std=gnu11", "-O1", "-g", *options, f"-I{work}", f"-I{HARNESS}", f"-I{firmware_dir()}", *sources,
          "-o", "program"],
         cwd=work, check=True,
     )  # fmt: skip

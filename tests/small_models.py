@@ -55,10 +55,14 @@ def save_pixels(folder: Path, count: int = 6) -> Path:
 
 
 def write_network(
-    network: QuantizedNetwork, path: Path, target: str = "cortex-m7", feed: str = "frame"
+    network: QuantizedNetwork,
+    path: Path,
+    target: str = "cortex-m7",
+    feed: str = "frame",
+    optimize: str | None = None,
 ) -> OutputFolder:
     """The output folder of a quantized network, whatever it came from."""
-    known, options = ranges(network), Options(target=target, feed=feed)
+    known, options = ranges(network), Options(target=target, feed=feed, optimize=optimize)
     planned = compiler.plan_network(network, options, known)
     complete = compiler.complete_program(network, planned, options, known)
     return write_program(complete, path, report.report(complete, occupancy(planned), options.objective))

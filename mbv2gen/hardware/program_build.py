@@ -89,8 +89,9 @@ def network_files(folder: Path) -> list[Path]:
 def _digest(build: Build) -> str:
     """Of everything that can change the program: sources, headers, flags, compiler."""
     digest = hashlib.sha256()
+    objects = tuple(obj for obj, _ in build.sources)
     settings = (build.name, str(build.compiler), build.flags, build.firmware_flags, build.link_flags, build.generated)
-    digest.update(repr(settings).encode())
+    digest.update(repr((*settings, objects)).encode())
     digest.update(run_tool((str(build.compiler), "--version"), Path.cwd()).stdout.encode())
     firmware = sorted(p for p in firmware_dir().iterdir() if p.suffix in (".c", ".h"))
     for file in network_files(build.folder) + firmware:
