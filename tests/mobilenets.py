@@ -1,79 +1,38 @@
-"""MobileNetV2 of any width, resolution and number of classes as a QuantizedNetwork: random weights, plausible scales.
-
-Made at once (no picture passes through): for plans, sizes and benchmarks, where shapes matter and values hardly do.
-"""
+"""Networks of inverted residuals with random weights, small ones beside MobileNetV2 itself."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
-
 import numpy as np
 
-from mbv2gen import arithmetic
-from mbv2gen.network import Block, Clamp, ModelInput, ModelOutput, Shape, Source, Window, frozen
-from mbv2gen.quantized_network import (
-    PixelInput,
-    QAdd,
-    QConv2D,
-    QDepthwiseConv2D,
-    QFullyConnected,
-    QMean,
-    QOperator,
-    QTensor,
-    QuantizedNetwork,
+from mbv2gen.network import Window
+from mbv2gen.quantized_network import QTensor, QuantizedNetwork
+from mbv2gen.seeded_mobilenet import (
+    BOTTLENECKS,
+    LINEAR,
+    RELU6,
+    Builder,
+    divisible,
+    inverted_residual,
+    mobilenet_v2,
 )
 
-# The paper's table 2: expansion, channels, repeats, stride.
-BOTTLENECKS = (
-    (1, 16, 1, 1),
-    (6, 24, 2, 2),
-    (6, 32, 3, 2),
-    (6, 64, 4, 2),
-    (6, 96, 3, 1),
-    (6, 160, 3, 2),
-    (6, 320, 1, 1),
-)
-RELU6, LINEAR = Clamp(0.0, 6.0), Clamp()
-
-
-def mobilenet_v2(
-    width: float, resolution: int, classes: int = 1000, *, padding: str = "torch", seed: int = 0
-) -> QuantizedNetwork:
-    """torchvision's MobileNetV2; ``padding``: torch (all sides) or same (TensorFlow's, bottom and right first)."""
-    b = _Builder(np.random.default_rng(seed), padding)
-    b.tensors["input"] = QTensor("input", (resolution, resolution, 3), float(np.float32(1 / 64)), 0)
-    x = b.conv("input", "stem_conv", divisible(32 * width), b.window((resolution, resolution), 2), RELU6)
-    b.block("stem", "Stem", "conv")
-    index = 0
-    for expansion, channels, repeats, first_stride in BOTTLENECKS:
-        for repeat in range(repeats):
-            stride = first_stride if repeat == 0 else 1
-            x = _inverted_residual(
-                b, x, f"block{index}", expansion=expansion, channels=divisible(channels * width), stride=stride
-            )
-            index += 1
-    x = b.conv(x, "head_conv", divisible(1280 * max(1.0, width)), Window(), RELU6)
-    x = b.mean(x, "pool")
-    x = b.fully_connected(x, "classifier", classes)
-    b.block("head", "Head", "pointwise", "pool", "classifier")
-    return b.network(f"mobilenet_v2_{round(100 * width):03d}_{resolution}_{padding}")
+__all__ = ["BOTTLENECKS", "divisible", "mobilenet_v2", "one_block", "random_blocks"]
 
 
 def one_block(size: tuple[int, int], stride: int, padding: str, *, residual: bool = False) -> QuantizedNetwork:
     """A pointwise convolution to 4 channels and an inverted residual of 16, for pictures of ``size`` = (h, w)."""
-    b = _Builder(np.random.default_rng(0), padding)
+    b = Builder(np.random.default_rng(0), padding)
     b.tensors["input"] = QTensor("input", (*size, 4), float(np.float32(1 / 64)), 0)
     x = b.conv("input", "first", 4, Window(), LINEAR)
     b.block("first", "Layer", "layer")
-    _inverted_residual(b, x, "block", expansion=4, channels=4 if residual else 6, stride=stride)
+    inverted_residual(b, x, "block", expansion=4, channels=4 if residual else 6, stride=stride)
     return b.network("one_block")
 
 
 def random_blocks(rng: np.random.Generator, size: tuple[int, int], name: str = "random") -> QuantizedNetwork:
     """A stem, one to three inverted residuals and a head, for pictures of ``size`` = (h, w): any numbers of channels,
     padding as in torch or TensorFlow, layers as the dsp kernels take them."""
-    b = _Builder(rng, str(rng.choice(["torch", "same"])))
+    b = Builder(rng, str(rng.choice(["torch", "same"])))
     x = "input"
     b.tensors[x] = QTensor(x, (*size, int(rng.choice([1, 3]))), float(np.float32(1 / 64)), 0)
     x = b.conv(x, "stem", int(rng.integers(2, 13)), b.window(size, 2), RELU6)
@@ -82,127 +41,8 @@ def random_blocks(rng: np.random.Generator, size: tuple[int, int], name: str = "
         expansion = int(rng.integers(0 if i == 0 else 1, 5)) + 1
         c = b.tensors[x].shape[2]
         stride, channels = (1, c) if rng.random() < 0.4 else (int(rng.integers(1, 3)), int(rng.integers(2, 13)))
-        x = _inverted_residual(b, x, f"block{i}", expansion=expansion, channels=channels, stride=stride)
+        x = inverted_residual(b, x, f"block{i}", expansion=expansion, channels=channels, stride=stride)
     x = b.conv(x, "head", 20, Window(), RELU6)
     x = b.fully_connected(b.mean(x, "pool"), "classifier", 10)
     b.block("head", "Head", "pointwise", "pool", "classifier")
     return b.network(name)
-
-
-def divisible(channels: float, by: int = 8) -> int:
-    """The nearest multiple of ``by``, at least ``by`` and not below 0.9 of ``channels`` (torchvision's rule)."""
-    rounded = max(by, int(channels + by / 2) // by * by)
-    return rounded if rounded >= 0.9 * channels else rounded + by
-
-
-def _inverted_residual(b: _Builder, x: str, name: str, *, expansion: int, channels: int, stride: int) -> str:
-    source, roles = x, ["depthwise", "project"]
-    h, w, c = b.tensors[x].shape
-    if expansion > 1:
-        x = b.conv(x, f"{name}_expand", c * expansion, Window(), RELU6)
-        roles.insert(0, "expand")
-    x = b.depthwise(x, f"{name}_depthwise", b.window((h, w), stride))
-    x = b.conv(x, f"{name}_project", channels, Window(), LINEAR)
-    if stride == 1 and c == channels:
-        x = b.add(source, x, f"{name}_add")
-        roles.append("residual")
-    b.block(name, "InvertedResidual", *roles)
-    return x
-
-
-@dataclass
-class _Builder:
-    rng: np.random.Generator
-    padding: str
-    tensors: dict[str, QTensor] = field(default_factory=dict)
-    operators: list[QOperator] = field(default_factory=list)
-    blocks: list[Block] = field(default_factory=list)
-    macs: int = 0
-
-    def window(self, size: tuple[int, int], stride: int) -> Window:
-        """3x3 on a plane of ``size`` = (h, w)."""
-        pads = [1, 1, 1, 1]
-        if self.padding == "same":
-            totals = [max((-(-n // stride) - 1) * stride + 3 - n, 0) for n in size]
-            pads = [totals[0] // 2, totals[1] // 2, totals[0] - totals[0] // 2, totals[1] - totals[1] // 2]
-        return Window(3, 3, stride, stride, *pads)
-
-    def conv(self, x: str, name: str, c: int, window: Window, clamp: Clamp) -> str:
-        h, w, c_in = self.tensors[x].shape
-        weights = self.rng.integers(-127, 128, (c, window.kernel_h, window.kernel_w, c_in))
-        parts = self._requantized(x, name, (*window.output_size(h, w), c), weights.reshape(c, -1), clamp)
-        self.operators.append(QConv2D(name, (x,), (name,), weights=frozen(weights, np.int8), window=window, **parts))
-        return name
-
-    def depthwise(self, x: str, name: str, window: Window) -> str:
-        h, w, c = self.tensors[x].shape
-        weights = self.rng.integers(-127, 128, (window.kernel_h, window.kernel_w, c))
-        parts = self._requantized(x, name, (*window.output_size(h, w), c), weights.reshape(-1, c).T, RELU6)
-        weights_int8 = frozen(weights, np.int8)
-        self.operators.append(QDepthwiseConv2D(name, (x,), (name,), weights=weights_int8, window=window, **parts))
-        return name
-
-    def fully_connected(self, x: str, name: str, c: int) -> str:
-        h, w, c_in = self.tensors[x].shape
-        weights = self.rng.integers(-127, 128, (c, h * w * c_in))
-        parts = self._requantized(x, name, (1, 1, c), weights, LINEAR)
-        self.operators.append(QFullyConnected(name, (x,), (name,), weights=frozen(weights, np.int8), **parts))
-        return name
-
-    def add(self, x0: str, x1: str, name: str) -> str:
-        tensors = self.tensors[x0], self.tensors[x1]
-        scale = float(np.float32(self.rng.uniform(1.1, 1.4) * tensors[1].scale))
-        out = self.tensors[name] = QTensor(name, tensors[0].shape, scale, 3)
-        parameters = arithmetic.add_parameters(tensors[0].scale, tensors[1].scale, out.scale)
-        self.operators.append(QAdd(name, (x0, x1), (name,), *parameters, -128, 127))
-        return name
-
-    def mean(self, x: str, name: str) -> str:
-        source = self.tensors[x]
-        h, w, c = source.shape
-        self.tensors[name] = QTensor(name, (1, 1, c), source.scale, source.zero_point)
-        self.operators.append(
-            QMean(name, (x,), (name,), *arithmetic.mean_parameters(source.scale, source.scale, h * w))
-        )
-        return name
-
-    def block(self, name: str, kind: str, *roles: str) -> None:
-        names = [operator.name for operator in self.operators[-len(roles) :]]
-        self.blocks.append(Block(name, kind, tuple(zip(roles, names, strict=True))))
-
-    def _requantized(self, x: str, name: str, shape: Shape, rows: np.ndarray, clamp: Clamp) -> dict[str, Any]:
-        """Scales under which an accumulator of random inputs (about 50 steps each) becomes about 40 steps."""
-        scale, zero_point = (6 / 255, -128) if clamp == RELU6 else (0.05, int(self.rng.integers(-20, 20)))
-        out = self.tensors[name] = QTensor(name, shape, float(np.float32(scale)), zero_point)
-        source = self.tensors[x]
-        real = 40 / (50 * np.linalg.norm(rows, axis=1) + 1) * np.exp(self.rng.normal(0, 0.3, len(rows)))
-        weight_scale = (real * out.scale / source.scale).astype(np.float32)
-        multiplier, shift = arithmetic.conv_multiplier(source.scale, weight_scale, out.scale)
-        low, high = arithmetic.activation_range(clamp, out.scale, out.zero_point)
-        self.macs += shape[0] * shape[1] * rows.size
-        return {
-            "bias": frozen(self.rng.normal(0, 20 / real), np.int32),
-            "weight_scale": frozen(weight_scale, np.float32),
-            "multiplier": frozen(multiplier, np.int32),
-            "shift": frozen(shift, np.int32),
-            "act_min": low,
-            "act_max": high,
-        }
-
-    def network(self, name: str) -> QuantizedNetwork:
-        channels = self.tensors["input"].shape[2]
-        table = frozen(np.tile(np.arange(256) - 128, (channels, 1)), np.int8)
-        output = self.operators[-1].outputs[0]
-        return QuantizedNetwork(
-            name=name,
-            tensors=tuple(self.tensors.values()),
-            inputs=("input",),
-            outputs=(output,),
-            operators=tuple(self.operators),
-            blocks=tuple(self.blocks),
-            model_input=ModelInput("input", "NCHW", "float32"),
-            model_output=ModelOutput("output", "none", (1, self.tensors[output].shape[2])),
-            pixel_input=PixelInput(table, (128.0,) * channels, (64.0,) * channels),
-            source=Source(f"{name}.onnx", "0" * 64),
-            macs=self.macs,
-        )

@@ -34,11 +34,10 @@ def build_process(folder: Path, name: str, work: Path, *, taps: bool = False) ->
     sources = [str(firmware_dir() / file) for file in ours] + [str(HARNESS / "startup.c")]
     options = [*WARNINGS, *SANITIZERS, "-Dmain=network_main", *(("-DMBV2_TAP",) if taps else ())]
     sources += [f"network/{file.name}" for file in network_files(folder) if file.suffix == ".c"]
-    subprocess.run(
-        [str(toolchain.require_host_compiler()), "-std=gnu11", "-O1", "-g", *options, f"-I{work}", f"-I{HARNESS}", f"-I{firmware_dir()}", *sources,
-         "-o", "program"],
-        cwd=work, check=True,
-    )  # fmt: skip
+    folders = (f"-I{work}", f"-I{HARNESS}", f"-I{firmware_dir()}")
+    compiler = str(toolchain.require_host_compiler())
+    command = [compiler, "-std=gnu11", "-O1", "-g", *options, *folders, *sources, "-o", "program"]
+    subprocess.run(command, cwd=work, check=True)
     return work / "program"
 
 

@@ -78,7 +78,9 @@ def test_checksums_of_rows_columns_planes_and_sums_are_numpys(
 
 
 @needs_host_compiler
-def test_a_step_that_is_right_the_second_time_is_told_as_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_that_is_right_the_second_time_is_told_as_that(
+    folder: OutputFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A disturbance that does not come again: one checksum of the first run is another."""
     run = execution.execute
 

@@ -10,6 +10,7 @@ import rich_click as click
 from mbv2gen import __version__
 from mbv2gen.commands import analysis as commands_of_analysis
 from mbv2gen.commands import evaluation as commands_of_evaluation
+from mbv2gen.commands import fitting as commands_of_fitting
 from mbv2gen.commands import images as commands_of_images
 from mbv2gen.commands import insight as commands_of_insight
 from mbv2gen.commands import models as commands_of_models
@@ -30,6 +31,7 @@ def cli() -> None:
 
 
 GROUPS = (
+    commands_of_fitting,
     commands_of_insight,
     commands_of_models,
     commands_of_analysis,
