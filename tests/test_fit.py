@@ -54,7 +54,7 @@ def test_an_estimate_is_near_what_compile_makes(target: str, feed: str) -> None:
 def test_the_largest_that_fits_does_and_the_next_does_not(tmp_path: Path) -> None:
     told: list[tuple[int, int]] = []
     fits = fit(
-        MICROBIT, target="cortex-m0", classes=10, feed="rows", widths=(0.35, 0.1), resolutions=(96, 48, 32, 64),
+        MICROBIT, target="cortex-m0", classes=10, feed="frame", widths=(0.35, 0.1), resolutions=(96, 48, 32, 64),
         cache=EstimateCache(tmp_path), tell=lambda *now: told.append(now),
     )  # fmt: skip
     small, wide = fits
