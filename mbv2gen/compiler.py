@@ -21,6 +21,7 @@ from mbv2gen import (
     targets,
 )
 from mbv2gen.dsp.ranges import Ranges, ranges
+from mbv2gen.errors import Mbv2genError
 from mbv2gen.network import Network
 from mbv2gen.onnx_import import lowering, onnx_file
 from mbv2gen.packing import check as packing_check
@@ -29,14 +30,16 @@ from mbv2gen.pixels.pictures import Pictures
 from mbv2gen.pixels.preprocessing import Preprocessing
 from mbv2gen.plan import Plan
 from mbv2gen.planning import trade_offs
-from mbv2gen.planning.objective import Objective, objective
+from mbv2gen.planning.objective import OBJECTIVES, Objective, objective
 from mbv2gen.planning.occupancy import occupancy
 from mbv2gen.quantization import bounds, effort, given_network, quantized_network_file
 from mbv2gen.quantization.exports import EXPORTS
 from mbv2gen.quantized_network import QuantizedNetwork
+from mbv2gen.result import Result
 
 Progress = Callable[[int, int], None]
 
+CHOICES = {"feed": ("frame", "rows"), "emit": tuple(EXPORTS), "optimize": tuple(OBJECTIVES)}
 FEW_PICTURES = 32  # of calibration: below it results differ by several decibels from draw to draw
 
 
@@ -45,6 +48,7 @@ class Options:
     """What the user asked for; see ``mbv2gen compile --help``. None is: not said."""
 
     target: str = "cortex-m7"
+    board: str | None = None
     name: str | None = None
     calibration: str | None = None
     mean: str | None = None
@@ -59,20 +63,23 @@ class Options:
     optimize: str | None = None
     arena_limit: int | None = None
 
+    def __post_init__(self) -> None:
+        """Mbv2genError where a value is none of those there are."""
+        if not 0 <= self.effort <= effort.HIGHEST:
+            raise Mbv2genError(f"--effort {self.effort}: is none of 0 to {effort.HIGHEST}")
+        chosen = {
+            "feed": (self.feed,),
+            "emit": self.emit,
+            "optimize": () if self.optimize is None else (self.optimize,),
+        }
+        for option, allowed in CHOICES.items():
+            for value in chosen[option]:
+                if value not in allowed:
+                    raise Mbv2genError(f"--{option} {value}: is none of {', '.join(allowed)}")
+
     @property
     def objective(self) -> Objective:
         return objective(self.optimize, self.arena_limit)
-
-
-@dataclass(frozen=True)
-class Compiled:
-    """The values of the last stages, and the files they become."""
-
-    network: Network
-    quantized: QuantizedNetwork
-    program: program.Program
-    files: dict[str, bytes]
-    warnings: tuple[str, ...]
 
 
 def read_network(model: Path, name: str | None = None) -> Network:
@@ -81,12 +88,12 @@ def read_network(model: Path, name: str | None = None) -> Network:
     return lowering.lower(onnx_file.read_graph(model), chosen)
 
 
-def compile_model(model: Path, options: Options, progress: Progress | None = None) -> Compiled:
+def compile_model(model: Path, options: Options, progress: Progress | None = None) -> Result:
     """The whole chain but the writing; raises Mbv2genError for bad input, CheckFailed where a stage's check fails."""
     network = read_network(model, options.name)
     quantized, warnings = quantize(model, network, options, progress)
     complete, files = generate(model, network, quantized, options)
-    return Compiled(network, quantized, complete, files, warnings)
+    return Result(network, quantized, complete, files, warnings)
 
 
 def generate(
@@ -181,6 +188,8 @@ def _about_calibration(network: Network, data: Pictures | None) -> tuple[str, ..
 def command_line(model: Path, name: str, options: Options) -> str:
     """The command that makes these files again, with bare file names: the same in every folder."""
     words = ["mbv2gen compile", model.name, "--target", options.target, "--name", name]
+    if options.board is not None:
+        words += ["--board", options.board]
     if options.calibration is not None:
         words += ["--calibration", options.calibration.rstrip("/\\").replace("\\", "/").rsplit("/", 1)[-1]]
     for option in ("mean", "std", "preprocess", "resize", "colour"):
@@ -193,10 +202,10 @@ def command_line(model: Path, name: str, options: Options) -> str:
         words += ["--feed", options.feed]
     if options.keep_input:
         words.append("--keep-input")
-    return " ".join([*words, *planning_words(options)])
+    return " ".join([*words, *planning_words(options.optimize, options.arena_limit)])
 
 
-def planning_words(options: Options) -> list[str]:
+def planning_words(optimize: str | None, arena_limit: int | None) -> list[str]:
     """What was said of the trade-off between memory, speed and size, as it stands on the command line."""
-    words = ["--optimize", options.optimize] if options.optimize is not None else []
-    return words + (["--arena-limit", str(options.arena_limit)] if options.arena_limit is not None else [])
+    words = ["--optimize", optimize] if optimize is not None else []
+    return words + (["--arena-limit", str(arena_limit)] if arena_limit is not None else [])

@@ -17,6 +17,7 @@ from mbv2gen.output_folder import OutputFolder, write_folder
 from mbv2gen.pixels import network_inputs
 from mbv2gen.profiling import Profile
 from mbv2gen.progress import Tell
+from mbv2gen.result import Result
 from mbv2gen.verification import Verification
 
 EXAMPLE, TARGET, BOARD = "digits", "cortex-m7", "mps2-an500"
@@ -30,7 +31,7 @@ class Demo:
     """What came out; None for what this machine could not do, ``left_out`` says why."""
 
     folder: OutputFolder
-    compiled: compiler.Compiled
+    compiled: Result
     on_host: Verification | None
     on_board: Verification | None
     accuracy: Accuracy

@@ -52,6 +52,10 @@ def test_wheel_holds_every_module_of_the_package(names: set[str]) -> None:
     assert expected <= names
 
 
+def test_wheel_says_that_it_is_typed(names: set[str]) -> None:
+    assert "mbv2gen/py.typed" in names
+
+
 @pytest.mark.parametrize("folder", ["templates", "firmware"])
 def test_wheel_holds_every_template_and_firmware_file_beside_the_package(names: set[str], folder: str) -> None:
     prefix = f"mbv2gen/{folder}/"

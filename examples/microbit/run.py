@@ -16,7 +16,7 @@ import rich_click as click
 
 from mbv2gen import compiler, int8_reference
 from mbv2gen.commands.terminal import Terminal
-from mbv2gen.compiler import Compiled, Options
+from mbv2gen.compiler import Options
 from mbv2gen.errors import CheckFailed, Mbv2genError
 from mbv2gen.hardware import boards, firmware, runner, toolchain
 from mbv2gen.hardware.board import Board
@@ -26,6 +26,7 @@ from mbv2gen.output_folder import OutputFolder, write_folder
 from mbv2gen.pixels import network_inputs
 from mbv2gen.pixels.pictures import Pictures
 from mbv2gen.quantized_network import Int8Array
+from mbv2gen.result import Result
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared" / "data"
@@ -49,7 +50,7 @@ class Subject:
 class Outcome:
     """What the board made of the pictures, and what it took. ``static_bytes``: variables beside arena and stack."""
 
-    compiled: Compiled
+    compiled: Result
     board: Board
     pictures: Pictures
     result: RunResult
@@ -68,7 +69,7 @@ def subject(digits: bool) -> Subject:
     return Subject("flowers", flowers, f"{pictures}:x_calib", f"{pictures}:x_test", "tf")
 
 
-def compile_subject(chosen: Subject, out: Path, screen: Terminal) -> tuple[Compiled, OutputFolder]:
+def compile_subject(chosen: Subject, out: Path, screen: Terminal) -> tuple[Result, OutputFolder]:
     options = Options(
         target=TARGET,
         feed="rows",

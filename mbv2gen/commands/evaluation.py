@@ -7,17 +7,13 @@ from typing import Any
 
 import rich_click as click
 
-from mbv2gen import compiler, workers
+from mbv2gen import api, workers
 from mbv2gen.commands import terminal
 from mbv2gen.commands.terminal import Terminal, percent
 from mbv2gen.errors import CheckFailed
-from mbv2gen.evaluation import classes, evaluator
+from mbv2gen.evaluation import evaluator
 from mbv2gen.evaluation.accuracy import Accuracy
-from mbv2gen.hardware import execution, toolchain
-from mbv2gen.hardware.execution import Place
-from mbv2gen.network import Network
-from mbv2gen.output_folder import OutputFolder, open_folder
-from mbv2gen.pixels import network_inputs
+from mbv2gen.output_folder import open_folder
 from mbv2gen.workers import Crew
 
 FILE = click.Path(path_type=Path)
@@ -50,16 +46,7 @@ MOST_ROWS = 12  # of more classes, those on which int8 is worst
 @click.option("--skip-bad", is_flag=True, help="Leave out pictures that cannot be read, and say which.")
 @terminal.options
 def evaluate(
-    out: Path,
-    images: str,
-    labels: Path | None,
-    model: Path | None,
-    *,
-    on: str | None,
-    board: str | None,
-    worst: int,
-    skip_bad: bool,
-    **crew: Any,
+    out: Path, images: str, *, jobs: int | None, backend: str | None, scheduler: str | None, **how: Any
 ) -> None:
     """Measure accuracy on pictures: float, NumPy int8 and C. Into report.json.
 
@@ -68,26 +55,18 @@ def evaluate(
     Example: mbv2gen evaluate build/flowers --images flowers/test
     """
     screen, folder = terminal.current(), open_folder(out)
-    who = _crew(**crew)
-    place = _place(screen, folder, on, board)
-    quantized = folder.network()
-    found = network_inputs.open_pictures(quantized, images, labels)
-    source = evaluator.find_model(folder, model)
-    names = None if source is None else classes.names_beside(source, classes.class_count(quantized))
-    network = _float_network(screen, folder, source)
     with screen.progress("evaluate") as tell:
-        result = evaluator.evaluate(
-            folder, found, network, place, names=names, crew=who, worst=worst, skips_bad=skip_bad, tell=tell
+        result = api.evaluate(
+            folder, images, crew=_crew(backend, jobs, scheduler), progress=tell, warn=screen.warn, **how
         )
-    folder.write_report({**folder.report(), "accuracy": result.as_json()})
     screen.document(result.as_json())
     for image, reason in result.skipped:
         screen.warn(f"left out {image}: {reason}")
     show(screen, result)
     if not result.is_c_equal:
-        where = "" if place is None else f" on {place.title}"
+        where = result.board or "the host"
         raise CheckFailed(
-            f"{out}: C{where} equals NumPy on {result.c_equal} of {result.images} pictures only; "
+            f"{out}: C on {where} equals NumPy on {result.c_equal} of {result.images} pictures only; "
             f"'mbv2gen verify {out} --images {images}' says where"
         )
 
@@ -97,23 +76,6 @@ def _crew(backend: str | None, jobs: int | None, scheduler: str | None) -> Crew 
     if all(option is None for option in (backend, jobs, scheduler)):
         return None
     return Crew(backend or Crew.backend, jobs, scheduler)
-
-
-def _place(screen: Terminal, folder: OutputFolder, on: str | None, board: str | None) -> Place | None:
-    """Where C runs; None where it was not asked for and this machine cannot compile it."""
-    place = execution.find_place(folder, on, board)
-    if on is None and place.board is None and toolchain.find_host_compiler() is None:
-        screen.warn(f"{toolchain.HOST_HELP}: NumPy int8 alone is measured, not its C")
-        return None
-    return None if on == "numpy" else place
-
-
-def _float_network(screen: Terminal, folder: OutputFolder, source: Path | None) -> Network | None:
-    if source is not None:
-        return compiler.read_network(source, folder.name)
-    file = folder.network().source.file
-    screen.warn(f"{file} is neither beside {folder.path} nor here: no float figures; name it with --model")
-    return None
 
 
 def show(screen: Terminal, result: Accuracy) -> None:

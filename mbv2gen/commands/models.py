@@ -8,14 +8,13 @@ from typing import Any
 
 import rich_click as click
 
-from mbv2gen import compiler, demo, output_folder, profiling, targets
+from mbv2gen import api, compiler, demo, output_folder, profiling, targets
 from mbv2gen.commands import terminal
 from mbv2gen.commands.byte_count import ByteCount
 from mbv2gen.commands.calibration_options import calibration_options
 from mbv2gen.commands.terminal import Terminal, percent
 from mbv2gen.demo import Demo
 from mbv2gen.hardware import boards
-from mbv2gen.hardware.board_fit import check_fits
 from mbv2gen.planning.objective import OBJECTIVES
 from mbv2gen.quantization.exports import EXPORTS
 from mbv2gen.report import Report
@@ -40,7 +39,7 @@ FILE = click.Path(path_type=Path)
 )
 @click.option("--board", metavar="BOARD", help="Refuse what does not fit this board; see mbv2gen boards.")
 @terminal.options
-def compile_(model: Path, target: str | None, folder: Path, board: str | None, **options: Any) -> None:
+def compile_(model: Path, folder: Path, **options: Any) -> None:
     """Compile a model: quantize it to int8, plan its memory, write C.
 
     A model that is quantized already (QDQ, QOperator) keeps its own scales and needs no --calibration.
@@ -51,26 +50,18 @@ def compile_(model: Path, target: str | None, folder: Path, board: str | None, *
     Example: mbv2gen compile flowers.onnx --target cortex-m7 --calibration images/ -o build/flowers
     """
     out = terminal.current()
-    output_folder.check_writable(folder)
-    chosen = boards.load(board) if board is not None else None
-    core = target or (chosen.core if chosen is not None else compiler.Options.target)
-    wanted = compiler.Options(target=targets.find(core).name, **options)
     with out.progress("calibrate") as tell:
-        compiled = compiler.compile_model(model, wanted, tell)
-    if chosen is not None:
-        check_fits(compiled.program, chosen)
-    for warning in compiled.warnings:
+        result = api.compile(model, output=folder, progress=tell, **options)
+    for warning in result.warnings:
         out.warn(warning)
-    written = output_folder.write_folder(folder, compiled.network.name, compiled.files)
-    report = written.report()
-    out.document({"output": str(folder), "name": written.name, "warnings": compiled.warnings, "report": report})
-    program = compiled.program
-    out.line(f"{folder}: {len(compiled.files)} files, network '{written.name}' for {program.target}")
+    report, program = result.report, result.program
+    out.document({"output": str(folder), "name": result.name, "warnings": result.warnings, "report": report})
+    out.line(f"{folder}: {len(result.files)} files, network '{result.name}' for {program.target}")
     held = "a ring of input rows" if program.is_fed else "the input"
-    asked = " ".join(["", *compiler.planning_words(wanted)])
+    asked = " ".join(["", *compiler.planning_words(options["optimize"], options["arena_limit"])])
     out.line(f"RAM    {program.arena_bytes:,} B arena, {held} included{asked and f'; by{asked}'}")
     out.line(f"flash  {program.weights_bytes:,} B of weights, {program.parameters_bytes:,} B of parameters, and code")
-    out.line(f"work   {compiled.network.macs:,} MAC in {len(program.calls)} layers, {len(program.segments)} segments")
+    out.line(f"work   {result.network.macs:,} MAC in {len(program.calls)} layers, {len(program.segments)} segments")
 
 
 @click.command("targets")

@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rich_click as click
 
-from mbv2gen import bisection, float_reference, profiling, verification
+from mbv2gen import api, bisection, profiling
 from mbv2gen.commands import terminal
 from mbv2gen.commands.place_name import on_option
 from mbv2gen.commands.terminal import Terminal
 from mbv2gen.errors import CheckFailed, Mbv2genError
-from mbv2gen.hardware import boards, execution
+from mbv2gen.hardware import execution
 from mbv2gen.hardware.execution import Place
-from mbv2gen.network import FloatArray
 from mbv2gen.output_folder import OutputFolder, open_folder
 from mbv2gen.pixels import network_inputs
 from mbv2gen.profiling import DeviceProfile, Profile
 from mbv2gen.quantization.exports import EXPORTS
-from mbv2gen.quantization.tensor_scales import dequantize
-from mbv2gen.quantized_network import Int8Array, QuantizedNetwork
 from mbv2gen.report import Report
-
-BATCH = 64
-SYNTHETIC = {"host": 64, "qemu": 8, "serial": 8}  # inputs that verify makes up where it is given none
 
 FILE = click.Path(path_type=Path)
 OUT = click.argument("out", type=FILE)
@@ -51,16 +44,9 @@ def verify(out: Path, on: str | None, board: str | None, images: str | None, cou
     Example: mbv2gen verify build/flowers --on qemu
     """
     screen, folder = terminal.current(), open_folder(out)
-    network, place = folder.network(), execution.find_place(folder, on, board)
-    if images is None:
-        total = count or SYNTHETIC[place.on]
-        batches = _split(network_inputs.synthetic(network, total))
-    else:
-        found = network_inputs.spread(network_inputs.open_pictures(network, images), count)
-        total = len(found)
-        batches = (feed.integer for feed in network_inputs.feeds(network, found, BATCH))
+    place = execution.find_place(folder, on, board)
     with screen.progress(f"verify on {place.on}") as tell:
-        result = verification.verify(folder, place, batches, total, tell)
+        result = api.verify(folder, on=place, images=images, count=count, progress=tell)
     screen.document(result.as_json())
     if result.difference is not None:
         raise CheckFailed(f"{out}: C on {place.title} is not NumPy: {result.difference}")
@@ -70,10 +56,6 @@ def verify(out: Path, on: str | None, board: str | None, images: str | None, cou
         + (f"inputs, and {rows}" if result.layers else "inputs; this image has no taps to tell of layers")
         + (", dead bytes overwritten" if result.poisoned else "")
     )
-
-
-def _split(inputs: Int8Array) -> Iterator[Int8Array]:
-    return (inputs[start : start + BATCH] for start in range(0, len(inputs), BATCH))
 
 
 @click.command()
@@ -127,13 +109,11 @@ def run(out: Path, input_: str, result: Path, *, on: str | None, board: str | No
     Example: mbv2gen run build/flowers --input rose.jpg --output y.npy
     """
     screen, folder = terminal.current(), open_folder(out)
-    network, place = folder.network(), execution.find_place(folder, on, board)
-    inputs = network_inputs.read_input(network, input_, raw=raw)
+    place = execution.find_place(folder, on, board)
     if not result.absolute().parent.is_dir():
         raise Mbv2genError(f"{result}: its folder does not exist; make it or choose another --output")
     with screen.progress(f"run on {place.on}") as tell:
-        made = execution.outputs(folder, network, place, inputs, tell=tell)
-    values = made if raw else model_output(network, made)
+        values = api.run(folder, input_, on=place, raw=raw, progress=tell)
     try:
         with result.open("wb") as stream:
             np.save(stream, values)
@@ -142,12 +122,6 @@ def run(out: Path, input_: str, result: Path, *, on: str | None, board: str | No
     description = {"output": str(result), "dtype": str(values.dtype), "shape": list(values.shape), "on": place.on}
     screen.document(description)
     screen.line(f"{result}: {values.dtype} {list(values.shape)}, from C on {place.title}")
-
-
-def model_output(network: QuantizedNetwork, made: Int8Array) -> FloatArray:
-    """int8 outputs [n][h][w][c] as the ONNX model itself returns them: float, with its tail, layout and shape."""
-    real = dequantize(made, network.tensor(network.outputs[0])).astype(np.float32)
-    return float_reference.to_model_output(network, real)
 
 
 @click.command()
@@ -206,10 +180,9 @@ def profile(out: Path, on: str, board: str | None) -> None:
     if place.device is not None:
         _profile_device(screen, folder, place)
         return
-    with screen.progress("profile") as tell:
-        measured = profiling.profile(folder, place.board or boards.load(execution.DEFAULT_BOARD), tell)
-    report = profiling.in_report(folder.report(), measured)
-    folder.write_report(report)
+    with screen.progress(f"profile on {place.on}") as tell:
+        measured = api.profile(folder, board=board, progress=tell)
+    report = folder.report()
     screen.document(report)
     _show_profile(screen, report, measured)
 

@@ -14,7 +14,7 @@ from mbv2gen import float_reference
 from mbv2gen.errors import Mbv2genError
 from mbv2gen.network import FloatArray
 from mbv2gen.pixels import pictures
-from mbv2gen.pixels.array_file import ArrayFile, open_array
+from mbv2gen.pixels.array_file import open_array
 from mbv2gen.pixels.image import fit, read_image
 from mbv2gen.pixels.pictures import Pictures
 from mbv2gen.pixels.preprocessing import Preprocessing, normalise
@@ -103,14 +103,23 @@ def read_input(network: QuantizedNetwork, spec: str, *, raw: bool = False) -> In
     array = open_array(array_path, key or None)
     if array.shape[0] == 0:
         raise Mbv2genError(f"{spec}: holds no input, its shape is {list(array.shape)}")
+    return from_array(network, np.stack(list(array.rows(range(array.shape[0])))), str(array), raw=raw)
+
+
+def from_array(
+    network: QuantizedNetwork, values: NDArray[np.generic], title: str = "array", *, raw: bool = False
+) -> Int8Array:
+    """One or several inputs, as ``read_input`` takes them from a file; Mbv2genError begins with ``title``."""
+    if values.size == 0:
+        raise Mbv2genError(f"{title}: holds no input, its shape is {list(values.shape)}")
     if raw:
-        return _raw(network, array)
-    if array.dtype == np.uint8:
-        return _pixels(network, array)
-    if array.dtype.kind == "f":
-        return _floats(network, array)
-    hint = "; say --raw for int8" if array.dtype == np.int8 else ""
-    raise Mbv2genError(f"{spec}: must hold uint8 pixels or float inputs (got {array.dtype}){hint}")
+        return _raw(network, values, title)
+    if values.dtype == np.uint8:
+        return _pixels(network, values.astype(np.uint8, copy=False), title)
+    if values.dtype.kind == "f":
+        return _floats(network, values, title)
+    hint = "; say --raw for int8" if values.dtype == np.int8 else ""
+    raise Mbv2genError(f"{title}: must hold uint8 pixels or float inputs (got {values.dtype}){hint}")
 
 
 def synthetic(network: QuantizedNetwork, count: int) -> Int8Array:
@@ -149,40 +158,36 @@ def _one_picture(network: QuantizedNetwork, path: Path) -> Int8Array:
     return from_pixels(network, fit(picture, shape, preprocessing_of(network))[np.newaxis])
 
 
-def _rows(array: ArrayFile) -> NDArray[np.generic]:
-    return np.stack(list(array.rows(range(array.shape[0]))))
-
-
-def _pixels(network: QuantizedNetwork, array: ArrayFile) -> Int8Array:
+def _pixels(network: QuantizedNetwork, values: UInt8Array, title: str) -> Int8Array:
     shape = network.shape(network.inputs[0])
-    c, sizes = shape[2], array.shape
+    c, sizes = shape[2], values.shape
     accepted = {c} | ({1, 3} if c in (1, 3) else set())
     is_plane = len(sizes) == 2 and c in (1, 3)
-    if not is_plane and (len(sizes) not in (3, 4) or sizes[-1] not in accepted or 0 in sizes):
-        raise Mbv2genError(f"{array}: uint8 pixels must be [H][W][{c}] or [N][H][W][{c}], the array is {list(sizes)}")
-    values = _rows(array).astype(np.uint8, copy=False)
+    if not is_plane and (len(sizes) not in (3, 4) or sizes[-1] not in accepted):
+        raise Mbv2genError(f"{title}: uint8 pixels must be [H][W][{c}] or [N][H][W][{c}], the array is {list(sizes)}")
     batch = values[..., np.newaxis] if is_plane else values
     how = preprocessing_of(network)
     batch = batch[np.newaxis] if batch.ndim == 3 else batch
     return from_pixels(network, np.stack([fit(picture, shape, how) for picture in batch]))
 
 
-def _floats(network: QuantizedNetwork, array: ArrayFile) -> Int8Array:
-    values = _rows(array)
+def _floats(network: QuantizedNetwork, values: NDArray[np.generic], title: str) -> Int8Array:
     h, w, c = network.shape(network.inputs[0])
     own = (c, h, w) if network.model_input.layout == "NCHW" else (h, w, c)
     if values.shape == own or (values.ndim == 1 and (h, w) == (1, 1)):
         values = values[np.newaxis]
     real = float_reference.to_nhwc(network, values)
     if not np.isfinite(real).all():
-        raise Mbv2genError(f"{array}: holds a value that is not finite")
+        raise Mbv2genError(f"{title}: holds a value that is not finite")
     return quantize_input(network, real)
 
 
-def _raw(network: QuantizedNetwork, array: ArrayFile) -> Int8Array:
+def _raw(network: QuantizedNetwork, values: NDArray[np.generic], title: str) -> Int8Array:
     shape = network.shape(network.inputs[0])
-    if array.dtype != np.int8 or array.shape[-3:] != shape or len(array.shape) not in (3, 4):
+    if values.dtype != np.int8 or values.shape[-3:] != shape or values.ndim not in (3, 4):
         wanted = "".join(f"[{size}]" for size in shape)
-        raise Mbv2genError(f"{array}: --raw takes int8 {wanted} or [N]{wanted} (got {array.dtype} {list(array.shape)})")
-    values = _rows(array).astype(np.int8, copy=False)
-    return values[np.newaxis] if values.ndim == 3 else values
+        raise Mbv2genError(
+            f"{title}: --raw takes int8 {wanted} or [N]{wanted} (got {values.dtype} {list(values.shape)})"
+        )
+    array = values.astype(np.int8, copy=False)
+    return array[np.newaxis] if array.ndim == 3 else array

@@ -13,12 +13,13 @@ from tflite_micro.python.tflite_micro import runtime
 
 from mbv2gen import int8_reference
 from mbv2gen.commands.terminal import percent
-from mbv2gen.compiler import Compiled, Options, compile_model
+from mbv2gen.compiler import Options, compile_model
 from mbv2gen.evaluation import evaluator
 from mbv2gen.hardware import boards, execution, toolchain
 from mbv2gen.hardware.execution import HOST, Place
 from mbv2gen.output_folder import OutputFolder, write_folder
 from mbv2gen.pixels import network_inputs
+from mbv2gen.result import Result
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 BOARD, BOARD_PICTURES, SANITIZED_PICTURES, BATCH = "mps2-an500", 50, 50, 64
@@ -61,7 +62,7 @@ class Proven:
     """A case compiled, with its test pictures."""
 
     case: Case
-    compiled: Compiled
+    compiled: Result
     folder: OutputFolder
     test: str
 
