@@ -149,7 +149,7 @@ def written(loaded: Loaded, planned: Plan, complete: Program, path: Path) -> Out
     sources = csources.render(complete, loaded.name, f"mbv2gen compile {complete.network.source.file}")
     files = {file: text.encode() for file, text in sources.items()}
     files[output_folder.NETWORK] = quantized_network_file.dump(loaded.quantized)
-    files[output_folder.REPORT] = report.text(report.report(complete, occupancy(planned), BALANCED))
+    files[output_folder.REPORT] = report.text(report.report(complete, occupancy(planned), BALANCED, command=""))
     return output_folder.write_folder(path, loaded.name, files)
 
 

@@ -35,6 +35,7 @@ from mbv2gen.planning.occupancy import occupancy
 from mbv2gen.quantization import bounds, effort, given_network, quantized_network_file
 from mbv2gen.quantization.exports import EXPORTS
 from mbv2gen.quantized_network import QuantizedNetwork
+from mbv2gen.report_page import page
 from mbv2gen.result import Result
 
 Progress = Callable[[int, int], None]
@@ -104,10 +105,12 @@ def generate(
     known = ranges(quantized)
     planned = plan_network(quantized, options, known)
     complete = complete_program(quantized, planned, options, known)
-    sources = csources.render(complete, network.name, command_line(model, network.name, options))
+    command = command_line(model, network.name, options)
+    sources = csources.render(complete, network.name, command)
     files = {file: text.encode() for file, text in sources.items()}
     files[output_folder.NETWORK] = quantized_network_file.dump(quantized)
-    files[output_folder.REPORT] = report.text(report.report(complete, occupancy(planned), options.objective))
+    facts = report.report(complete, occupancy(planned), options.objective, command=command, board=options.board)
+    files |= {output_folder.REPORT: report.text(facts), output_folder.PAGE: page.page(facts).encode()}
     for export in (EXPORTS[name] for name in options.emit):
         files[f"{network.name}{export.ending}"] = export.emit(quantized)
     return complete, files

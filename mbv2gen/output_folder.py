@@ -21,12 +21,14 @@ from mbv2gen.errors import CheckFailed, Mbv2genError
 from mbv2gen.quantization.quantized_network_file import load
 from mbv2gen.quantized_network import QuantizedNetwork
 from mbv2gen.report import Report, text
+from mbv2gen.report_page import page
 
 MARKER = ".mbv2gen.json"
 NETWORK = "network.npz"
 REPORT = "report.json"
+PAGE = "report.html"
 BUILDS = ".build"  # programs built for verify, run and profile; ours to delete
-_GROWING = frozenset({REPORT})  # evaluate and profile add to it
+_GROWING = frozenset({REPORT, PAGE})  # evaluate, profile and analyze add to them
 
 
 @dataclass(frozen=True)
@@ -53,13 +55,23 @@ class OutputFolder:
         return report
 
     def write_report(self, report: Report) -> None:
-        """Replace report.json in one step."""
-        new = self.path / (REPORT + ".new")
+        """Replace report.json, and the page that shows it where there is one."""
+        self._replace(REPORT, text(report))
+        if (self.path / PAGE).is_file():
+            self.write_page(report)
+
+    def write_page(self, report: Report) -> None:
+        """Replace report.html; Mbv2genError where ``report`` is none of this version's."""
+        self._replace(PAGE, page.page(report).encode())
+
+    def _replace(self, name: str, data: bytes) -> None:
+        """In one step."""
+        new = self.path / (name + ".new")
         try:
-            new.write_bytes(text(report))
-            os.replace(new, self.path / REPORT)
+            new.write_bytes(data)
+            os.replace(new, self.path / name)
         except OSError as error:
-            raise Mbv2genError(f"{self.path / REPORT}: cannot be written ({_reason(error)})") from None
+            raise Mbv2genError(f"{self.path / name}: cannot be written ({_reason(error)})") from None
 
 
 def open_folder(path: Path) -> OutputFolder:
@@ -76,7 +88,7 @@ def generated_files(path: Path) -> tuple[str, ...]:
 
 
 def check_unchanged(folder: OutputFolder) -> None:
-    """Raises CheckFailed naming the first file that is not as ``compile`` wrote it (report.json may grow)."""
+    """Raises CheckFailed naming the first file that is not as ``compile`` wrote it (the report may grow)."""
     for file, digest in _files(folder.path).items():
         entry = folder.path / file
         if not entry.is_file() or entry.is_symlink():
@@ -122,7 +134,7 @@ def write_folder(path: Path, name: str, files: Mapping[str, bytes]) -> OutputFol
 
 def _swap(path: Path, new: Path, old: Path) -> None:
     """Put ``new`` in the place of ``path``; what the user added there moves along."""
-    written = {*_files(path), MARKER, BUILDS, REPORT}
+    written = {*_files(path), MARKER, BUILDS, REPORT, PAGE}
     os.rename(path, old)
     try:
         os.rename(new, path)

@@ -17,11 +17,17 @@ Report: TypeAlias = dict[str, Any]  # the JSON document
 NUMBERS = re.compile(r"\[\s+-?\d+(?:,\s+-?\d+)*\s+\]")
 
 
-def report(program: Program, occupied: Occupancy, aim: Objective) -> Report:
-    """The report that a compile writes; ``evaluate`` and ``profile`` add to it."""
+def report(program: Program, occupied: Occupancy, aim: Objective, *, command: str, board: str | None = None) -> Report:
+    """The report that a compile writes; ``evaluate``, ``profile`` and ``analyze`` add to it.
+
+    ``command`` makes it again; ``board``: with whose memories it is compared, None: the target's emulated one.
+    """
     h, w, c = program.network.shape(program.network.inputs[0])
     return {
         "schema": 1,
+        "name": program.network.name,
+        "command": command,
+        "board": board,
         "model": {
             "file": program.network.source.file,
             "sha256": program.network.source.sha256,
@@ -32,6 +38,8 @@ def report(program: Program, occupied: Occupancy, aim: Objective) -> Report:
         "feed": program.feed,
         "optimize": aim.name,
         "arena_limit": aim.limit,
+        "input": _tensor(program, program.network.inputs[0]),
+        "output": _tensor(program, program.network.outputs[0]),
         "macs": program.network.macs,
         "ram": {
             "arena_bytes": program.arena_bytes,
@@ -49,7 +57,7 @@ def report(program: Program, occupied: Occupancy, aim: Objective) -> Report:
             "code_bytes": None,
             "total_bytes": None,
         },
-        "layers": [_layer(call) for call in program.calls],
+        "layers": _layers(program),
         "plan": occupied.as_json(),
         "accuracy": None,
         "analysis": None,
@@ -82,6 +90,19 @@ def text(report: Report) -> bytes:
     return (lines + "\n").encode()
 
 
+def _tensor(program: Program, name: str) -> dict[str, Any]:
+    tensor = program.network.tensor(name)
+    return {"shape": list(tensor.shape), "scale": tensor.scale, "zero_point": tensor.zero_point}
+
+
+def _layers(program: Program) -> list[dict[str, Any]]:
+    """Calls in their order; ``inputs`` are layers, null the network's own input."""
+    operators = program.network.operators
+    makers = {name: layer for layer, operator in enumerate(operators) for name in operator.outputs}
+    inputs = [[makers.get(name) for name in operator.inputs] for operator in operators]
+    return [{**_layer(call), "inputs": inputs[call.layer]} for call in program.calls]
+
+
 def _layer(call: Call) -> dict[str, Any]:
     return {
         "name": call.operator,
@@ -93,5 +114,6 @@ def _layer(call: Call) -> dict[str, Any]:
         "weights_bytes": call.weights_bytes,
         "live_bytes": call.live_bytes,
         "kernel": f"mbv2_{call.body}",
+        "instructions_estimated": round(call.estimated_instructions),
         "instructions": None,
     }

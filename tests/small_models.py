@@ -65,7 +65,7 @@ def write_network(
     known, options = ranges(network), Options(target=target, feed=feed, optimize=optimize)
     planned = compiler.plan_network(network, options, known)
     complete = compiler.complete_program(network, planned, options, known)
-    return write_program(complete, path, report.report(complete, occupancy(planned), options.objective))
+    return write_program(complete, path, report.report(complete, occupancy(planned), options.objective, command="test"))
 
 
 def write_program(complete: Program, path: Path, about: Report | None = None) -> OutputFolder:

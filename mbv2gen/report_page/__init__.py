@@ -1,0 +1,1 @@
+"""Report page: report.json as report.html, one file that needs no other. Python computes, templates arrange."""
