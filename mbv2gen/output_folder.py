@@ -57,7 +57,7 @@ class OutputFolder:
     def write_report(self, report: Report) -> None:
         """Replace report.json, and the page that shows it where there is one."""
         self._replace(REPORT, text(report))
-        if (self.path / PAGE).is_file():
+        if PAGE in generated_files(self.path) and (self.path / PAGE).is_file():
             self.write_page(report)
 
     def write_page(self, report: Report) -> None:

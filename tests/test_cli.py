@@ -248,6 +248,7 @@ def test_the_commands_are_those_of_the_manual() -> None:
         "inspect",
         "pareto",
         "profile",
+        "report",
         "run",
         "targets",
         "verify",
@@ -263,7 +264,7 @@ def test_the_module_as_a_program_ends_with_2_and_without_a_traceback(tmp_path: P
     assert_refused(Ended(result.returncode, result.stdout, result.stderr), "absent")
 
 
-@pytest.mark.parametrize("name", ["verify", "run", "evaluate", "export", "profile"])
+@pytest.mark.parametrize("name", ["verify", "run", "evaluate", "export", "profile", "report"])
 def test_a_folder_that_compile_did_not_write_is_refused(tmp_path: Path, capsys: Capture, name: str) -> None:
     options = {"run": ("--input", "x.npy", "--output", "y.npy"), "evaluate": ("--images", "x")}.get(name, ())
     assert_refused(command(capsys, name, tmp_path, *options), str(tmp_path), "not written by mbv2gen compile")

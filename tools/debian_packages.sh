@@ -1,11 +1,12 @@
 #!/bin/bash
 # Installs what is missing on Debian or Ubuntu, and nothing where all is there (then apt is not even asked).
 #
-#   tools/debian_packages.sh required|optional
+#   tools/debian_packages.sh required|optional|browser
 #
 # required: Python's venv, a C compiler with headers. Exits with 1 and says what to do where they cannot be had.
 # optional: Arm cross compiler, newlib, QEMU. Says what to do where they cannot be had, and exits with 0: the demo and
 #           the tests then leave out what needs them, and say so.
+# browser:  Chromium, in which tests look at report.html. As optional.
 set -u
 
 missing_required() {
@@ -24,6 +25,11 @@ missing_optional() {
     command -v qemu-system-arm >/dev/null || echo qemu-system-arm
 }
 
+missing_browser() {
+    command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null ||
+        echo chromium
+}
+
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
 }
@@ -38,8 +44,8 @@ install() {
 
 kind=${1:-}
 case $kind in
-required | optional) ;;
-*) echo "usage: $0 required|optional" >&2; exit 2 ;;
+required | optional | browser) ;;
+*) echo "usage: $0 required|optional|browser" >&2; exit 2 ;;
 esac
 
 mapfile -t missing < <("missing_$kind")
@@ -50,4 +56,4 @@ if install "${missing[@]}"; then
 fi
 echo "Missing, and could not be installed here: ${missing[*]}" >&2
 echo "Please run as root: apt-get install --no-install-recommends ${missing[*]}" >&2
-[ "$kind" = optional ]
+[ "$kind" != required ]

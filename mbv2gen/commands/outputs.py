@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import rich_click as click
 
-from mbv2gen import api, bisection, profiling
+from mbv2gen import api, bisection, output_folder, profiling
 from mbv2gen.commands import terminal
 from mbv2gen.commands.place_name import on_option
 from mbv2gen.commands.terminal import Terminal
 from mbv2gen.errors import CheckFailed, Mbv2genError
-from mbv2gen.hardware import execution
+from mbv2gen.hardware import boards, execution
 from mbv2gen.hardware.execution import Place
 from mbv2gen.output_folder import OutputFolder, open_folder
 from mbv2gen.pixels import network_inputs
@@ -255,4 +255,27 @@ def _show_rows(screen: Terminal, rows: dict[str, Any] | None) -> None:
     )
 
 
-COMMANDS = (verify, bisect, run, export, profile)
+@click.command()
+@OUT
+@click.option("--board", metavar="BOARD", help="Compare with this board's memories from now on; see mbv2gen boards.")
+@terminal.options
+def report(out: Path, board: str | None) -> None:
+    """Write report.html again: what report.json holds, as one page that needs no network.
+
+    compile writes it; evaluate, profile and analyze --into keep it up to date.
+
+    Example: mbv2gen report build/flowers --board nucleo-h743zi
+    """
+    screen, folder = terminal.current(), open_folder(out)
+    facts = folder.report()
+    if board is not None:
+        facts["board"] = boards.load(board).name
+    folder.write_page(facts)
+    if board is not None:
+        folder.write_report(facts)
+    file = folder.path / output_folder.PAGE
+    screen.document({"page": str(file), "board": facts["board"]})
+    screen.line(f"{file}: {file.stat().st_size:,} B")
+
+
+COMMANDS = (verify, bisect, run, export, profile, report)

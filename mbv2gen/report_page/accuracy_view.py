@@ -8,6 +8,7 @@ from typing import Any
 
 MOST_CLASSES = 24  # whose whole confusion matrix is shown
 MOST_ROWS = 20  # of more classes, those on which int8 is worst
+LEAST_TINT = 0.2
 ENGINES = {"float": "float", "int8": "int8 in NumPy", "c": "int8 in C"}
 
 
@@ -20,11 +21,15 @@ class Rate:
 
 @dataclass(frozen=True)
 class Cell:
-    """``share`` of the pictures of the row's class."""
+    """``share`` of the pictures of the row's class; ``tint`` that can be seen even of a single one."""
 
     count: int
     share: float
     is_right: bool
+
+    @property
+    def tint(self) -> float:
+        return max(self.share, LEAST_TINT) if self.count else 0.0
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import cycle
 
 import numpy as np
 
@@ -57,10 +58,11 @@ def arena_view(occupied: Occupancy) -> ArenaView:
     units, homes, peak = occupied.spans[-1].end, occupied.homes, occupied.peak
     width = units + BEFORE
     counts = {kind: sum(home.kind == kind for home in homes) for kind in KINDS}
+    shades = {kind: cycle((0, 1)) for kind in KINDS}
     return ArenaView(
         width=width,
         height=occupied.arena_bytes,
-        buffers=tuple(_buffer(home, index % 2, occupied.arena_bytes) for index, home in enumerate(homes)),
+        buffers=tuple(_buffer(home, next(shades[home.kind]), occupied.arena_bytes) for home in homes),
         segments=tuple(_segment(span, width) for span in occupied.spans),
         kinds=tuple((kind, text, counts[kind]) for kind, text in KINDS.items() if counts[kind]),
         bytes_ticks=ticks(occupied.arena_bytes, 6),

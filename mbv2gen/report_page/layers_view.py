@@ -58,6 +58,10 @@ class Stretch:
     left: float
     width: float
 
+    @property
+    def short(self) -> str:
+        return self.label.removeprefix("block_")
+
 
 @dataclass(frozen=True)
 class Block:
@@ -69,7 +73,6 @@ class Block:
     output_shape: str
     macs: int
     weights_bytes: int
-    residual: bool
     bars: tuple[tuple[str, float], ...]
 
 
@@ -112,9 +115,7 @@ def layers_view(layers: Sequence[Mapping[str, Any]], analysis: Mapping[str, Any]
         layers=columns,
         blocks=tuple(_block(list(group)) for _, group in groupby(layers, key=lambda layer: layer["block"])),
         block_spans=_stretches([layer.block for layer in columns], "block"),
-        sizes=_stretches(
-            [shape(layer["output_shape"][:2]) for layer in layers], "rows \u00d7 columns"
-        ),
+        sizes=_stretches([shape(layer["output_shape"][:2]) for layer in layers], "rows \u00d7 columns"),
         ops=tuple((op, title) for op, title in TITLES.items() if op in present),
         arcs=tuple(_arcs(layers)),
         is_counted=is_counted,
@@ -179,12 +180,11 @@ def _block(layers: Sequence[Mapping[str, Any]]) -> Block:
     depthwise = any(layer["op"] == "depthwise" for layer in layers)
     return Block(
         name=layers[0]["block"],
-        kind="inverted residual" if depthwise else " and ".join(dict.fromkeys(TITLES.get(x["op"], "") for x in layers)),
+        kind="inverted residual" if depthwise else ", ".join(dict.fromkeys(TITLES.get(x["op"], "") for x in layers)),
         input_shape=shape(layers[0]["input_shape"]),
         output_shape=shape(layers[-1]["output_shape"]),
         macs=sum(layer["macs"] for layer in layers),
         weights_bytes=sum(layer["weights_bytes"] for layer in layers),
-        residual=any(layer["op"] == "add" for layer in layers),
         bars=tuple((layer["op"], layer["output_shape"][2] / widest) for layer in layers),
     )
 
