@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from html.parser import HTMLParser
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytest
+from browser import browser, needs_chromium
 from command_line import assert_refused, command
+from PIL import Image
 from small_models import CLASSES, save_pixels, save_small_model, small_model
 
 import mbv2gen
 from mbv2gen.output_folder import open_folder
-from mbv2gen.planning.occupancy import WHOLE, from_json
+from mbv2gen.planning.occupancy import from_json
 from mbv2gen.report_page import page, scale
 from mbv2gen.report_page.accuracy_view import MOST_CLASSES
 from mbv2gen.report_page.arena_view import BEFORE, arena_view
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+    from playwright.sync_api import Page as View
 
 Capture = pytest.CaptureFixture[str]
 Report = dict[str, Any]
@@ -45,13 +54,24 @@ class Elements(HTMLParser):
             self.text += data
 
 
-@pytest.fixture(scope="module", params=["frame", "rows"])
-def compiled(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> mbv2gen.Result:
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, mbv2gen.Result]:
+    """The small model by feed, written."""
     folder = tmp_path_factory.mktemp("page")
     model, data = save_small_model(folder), save_pixels(folder)
-    return mbv2gen.compile(
-        model, calibration=data, preprocess="tf", feed=request.param, effort=0, output=folder / "out"
-    )
+    frame = mbv2gen.compile(model, calibration=data, preprocess="tf", effort=0, output=folder / "frame")
+    rows = mbv2gen.compile(model, calibration=data, preprocess="tf", effort=0, feed="rows", output=folder / "rows")
+    return {"frame": frame, "rows": rows}
+
+
+@pytest.fixture(params=["frame", "rows"])
+def compiled(request: pytest.FixtureRequest, results: dict[str, mbv2gen.Result]) -> mbv2gen.Result:
+    return results[request.param]
+
+
+@pytest.fixture(scope="module")
+def fed(results: dict[str, mbv2gen.Result]) -> mbv2gen.Result:
+    return results["rows"]
 
 
 def measured(report: Report) -> Report:
@@ -114,7 +134,7 @@ def height_at(shape: list[tuple[float, float]], x: float) -> float:
     return sum(high - low for low, high in zip(levels[::2], levels[1::2], strict=True))
 
 
-def test_the_drawings_areas_are_bytes_times_units_and_its_height_at_the_peak_the_bytes_alive(
+def test_the_drawings_areas_are_bytes_times_units_and_its_height_the_bytes_alive(
     compiled: mbv2gen.Result,
 ) -> None:
     occupied = from_json(compiled.report["plan"])
@@ -129,8 +149,9 @@ def test_the_drawings_areas_are_bytes_times_units_and_its_height_at_the_peak_the
     at = drawn.peak_left * drawn.width
     assert at == pytest.approx(occupied.peak.unit + BEFORE + 0.5)
     shapes = [shape for buffer in drawn.buffers for shape in points(buffer.path)]
-    assert sum(height_at(shape, at) for shape in shapes) == occupied.peak.live_bytes
-    assert any(home.kind == WHOLE for home in occupied.homes)
+    unit = occupied.peak.unit
+    alive = sum(home.row_bytes * int(((home.first <= unit) & (unit <= home.last)).sum()) for home in occupied.homes)
+    assert sum(height_at(shape, at) for shape in shapes) == alive > 0
 
 
 def test_a_bare_compile_shows_what_it_knows_and_how_to_measure_the_rest(compiled: mbv2gen.Result) -> None:
@@ -166,19 +187,19 @@ def test_what_was_measured_is_shown_and_no_longer_asked_for(compiled: mbv2gen.Re
     assert [attribute for attribute in shown.attributes if attribute == ("class", "alone worst")]
 
 
-def test_the_page_asks_no_network_and_says_so(compiled: mbv2gen.Result) -> None:
-    text = page.page(measured(compiled.report))
+def test_the_page_asks_no_network_and_says_so(fed: mbv2gen.Result) -> None:
+    text = page.page(measured(fed.report))
     assert "default-src 'none'" in text
     assert not re.search(r"https?:|url\(|@import|src=|<link", text)
 
 
-def test_the_same_report_makes_the_same_page(compiled: mbv2gen.Result) -> None:
-    again = json.loads(json.dumps(measured(compiled.report)))
-    assert page.page(again) == page.page(measured(compiled.report))
-    assert compiled.files["report.html"] == page.page(compiled.report).encode()
+def test_the_same_report_makes_the_same_page(fed: mbv2gen.Result) -> None:
+    again = json.loads(json.dumps(measured(fed.report)))
+    assert page.page(again) == page.page(measured(fed.report))
+    assert fed.files["report.html"] == page.page(fed.report).encode()
 
 
-HOSTILE = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(1)>&amp;"
+HOSTILE = "</script><script>alert(1)</script>\"'><img src=x onerror=alert(1)>&amp"
 
 
 def test_names_cannot_break_out(tmp_path: Path) -> None:
@@ -197,8 +218,8 @@ def test_names_cannot_break_out(tmp_path: Path) -> None:
     assert shown.text.count(HOSTILE) >= len(report["layers"]) + 3
 
 
-def test_many_classes_are_the_worst_of_them(compiled: mbv2gen.Result) -> None:
-    report = measured(compiled.report)
+def test_many_classes_are_the_worst_of_them(fed: mbv2gen.Result) -> None:
+    report = measured(fed.report)
     count = MOST_CLASSES + 6
     report["accuracy"]["classes"] = [
         {"class": f"kind {n}", "images": 4, "float": 1.0, "int8": n / count} for n in range(count)
@@ -211,43 +232,43 @@ def test_many_classes_are_the_worst_of_them(compiled: mbv2gen.Result) -> None:
 
 
 @pytest.mark.parametrize("key", ["plan", "layers", "ram", "command", "board", "input"])
-def test_a_report_of_another_version_is_refused_in_one_line(compiled: mbv2gen.Result, key: str) -> None:
-    report = {name: value for name, value in compiled.report.items() if name != key}
+def test_a_report_of_another_version_is_refused_in_one_line(fed: mbv2gen.Result, key: str) -> None:
+    report = {name: value for name, value in fed.report.items() if name != key}
     with pytest.raises(mbv2gen.Mbv2genError, match=r"report\.json: .*compile again") as refused:
         page.page(report)
     assert "\n" not in str(refused.value)
 
 
-def test_the_page_follows_the_report_unless_it_was_thrown_away(compiled: mbv2gen.Result, tmp_path: Path) -> None:
-    folder = compiled.write(tmp_path / "out").folder
+def test_the_page_follows_the_report_unless_it_was_thrown_away(fed: mbv2gen.Result, tmp_path: Path) -> None:
+    folder = fed.write(tmp_path / "out").folder
     assert folder is not None
     folder.write_report(measured(folder.report()))
     assert "7.65 M" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     (tmp_path / "out" / "report.html").unlink()
-    folder.write_report(compiled.report)
+    folder.write_report(fed.report)
     assert not (tmp_path / "out" / "report.html").exists()
 
 
 def test_report_writes_the_page_again_and_remembers_a_board(
-    compiled: mbv2gen.Result, tmp_path: Path, capsys: Capture
+    fed: mbv2gen.Result, tmp_path: Path, capsys: Capture
 ) -> None:
     out = tmp_path / "out"
-    compiled.write(out)
+    fed.write(out)
     before = (out / "report.html").read_bytes()
     (out / "report.html").unlink()
     assert command(capsys, "report", out).code == 0
     assert (out / "report.html").read_bytes() == before
-    ended = command(capsys, "report", out, "--board", "pico2", "--json")
-    assert json.loads(ended.out) == {"page": str(out / "report.html"), "board": "pico2"}
-    assert open_folder(out).report()["board"] == "pico2"
-    assert "of 524,288 B" in Elements((out / "report.html").read_text(encoding="utf-8")).text
+    ended = command(capsys, "report", out, "--board", "nucleo-f446re", "--json")
+    assert json.loads(ended.out) == {"page": str(out / "report.html"), "board": "nucleo-f446re"}
+    assert open_folder(out).report()["board"] == "nucleo-f446re"
+    assert "of 131,072 B" in Elements((out / "report.html").read_text(encoding="utf-8")).text
     assert_refused(command(capsys, "report", out, "--board", "abacus"), "abacus")
     (out / "report.json").write_text("{}")
     assert_refused(command(capsys, "report", out), "report.json", "compile again")
 
 
-def test_what_does_not_fit_the_board_is_said(compiled: mbv2gen.Result) -> None:
-    report = measured({**compiled.report, "board": "microbit"})
+def test_what_does_not_fit_the_board_is_said(fed: mbv2gen.Result) -> None:
+    report = measured({**fed.report, "board": "microbit"})
     report["ram"] = {**report["ram"], "arena_bytes": 20_000}
     assert "it does not fit" in Elements(page.page(report)).text
 
@@ -267,3 +288,103 @@ def test_ticks_are_few_and_round_and_on_the_axis(top: int, most: int) -> None:
     assert values[-1] <= top
     assert str(values[1]).rstrip("0") in ("1", "2", "5")
     np.testing.assert_allclose([mark.place for mark in marks], np.array(values) / top)
+
+
+@pytest.fixture(scope="module")
+def engine() -> Iterator[Browser]:
+    with browser() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def full_page(fed: mbv2gen.Result, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With everything measured, long names included."""
+    report = measured(fed.report)
+    report["plan"]["peak"]["operator"] = "/features/features.2/conv/conv.0/" * 3
+    path = tmp_path_factory.mktemp("full") / "report.html"
+    path.write_text(page.page(report), encoding="utf-8")
+    return path
+
+
+@contextmanager
+def opened(engine: Browser, path: Path, size: tuple[int, int], scheme: Literal["light", "dark"]) -> Iterator[View]:
+    """The page in a window; whatever the console says fails the test."""
+    context = engine.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
+    view, said = context.new_page(), []
+    view.on("console", lambda message: said.append(message.text))
+    view.on("pageerror", lambda error: said.append(str(error)))
+    view.on("request", lambda request: said.append(request.url) if not request.url.startswith("file:") else None)
+    view.goto(path.as_uri())
+    yield view
+    context.close()
+    assert said == []
+
+
+def luminance(colour: str) -> float:
+    """Of rgb(r, g, b), by WCAG 2."""
+    parts = np.array([int(value) / 255 for value in re.findall(r"\d+", colour)[:3]])
+    linear = np.where(parts <= 0.04045, parts / 12.92, ((parts + 0.055) / 1.055) ** 2.4)
+    return float(linear @ (0.2126, 0.7152, 0.0722))
+
+
+COLOURS = """selector => [getComputedStyle(document.querySelector(selector)).color,
+                          getComputedStyle(document.body).backgroundColor]"""
+
+
+@needs_chromium
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", [(1280, 900), (360, 740)], ids=["desktop", "phone"])
+def test_a_browser_shows_every_part_without_a_word_on_the_console(
+    engine: Browser, full_page: Path, *, size: tuple[int, int], scheme: Literal["light", "dark"]
+) -> None:
+    with opened(engine, full_page, size, scheme) as view:
+        assert view.evaluate("document.documentElement.scrollWidth") == size[0]  # nothing sticks out
+        parts = ("h1", ".tile", ".stack i", ".block .bars i", "#layers .silhouette", "#noise-plot .snr",
+                 "#field path", ".peak", ".segments span", "td.right", "td.wrong", "#made code")  # fmt: skip
+        for part in parts:
+            assert view.locator(part).first.is_visible(), part
+        for selector in ("body", ".fine", ".note", ".axis span"):
+            light, dark = sorted((luminance(colour) for colour in view.evaluate(COLOURS, selector)), reverse=True)
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, selector
+        is_light = luminance(view.evaluate(COLOURS, "body")[1]) > 0.5
+        assert is_light == (scheme == "light")
+        field = Image.open(BytesIO(view.locator("#field").screenshot()))
+        assert len(field.convert("RGB").getcolors(1 << 20) or []) > 5
+
+
+@needs_chromium
+def test_arrow_keys_walk_through_buffers_and_layers(engine: Browser, full_page: Path, fed: mbv2gen.Result) -> None:
+    buffers, layers = fed.report["plan"]["buffers"], fed.report["layers"]
+    with opened(engine, full_page, (1280, 900), "light") as view:
+        view.locator("#field").focus()
+        assert buffers[0]["name"] in (view.locator("#arena-readout").text_content() or "")
+        view.keyboard.press("End")
+        assert f"{buffers[-1]['bytes']:,} B" in (view.locator("#arena-readout").text_content() or "")
+        assert view.locator("#field path[aria-selected=true]").count() == 1
+        view.locator("#layers").focus()
+        for _ in range(3):
+            view.keyboard.press("ArrowRight")
+        said = view.locator("#layer-readout").text_content() or ""
+        assert layers[3]["name"] in said
+        assert f"MAC {layers[3]['macs']:,}" in said
+        assert view.locator("#layers").get_attribute("aria-valuenow") == "3"
+
+
+@needs_chromium
+def test_pointing_shows_what_lies_there(engine: Browser, full_page: Path, fed: mbv2gen.Result) -> None:
+    layers = fed.report["layers"]
+    with opened(engine, full_page, (1280, 900), "light") as view:
+        view.locator("#field path").first.hover(force=True, position={"x": 1, "y": 1})
+        view.locator("#layers .plot").first.hover(position={"x": 2, "y": 40})
+        assert layers[0]["name"] in (view.locator("#layer-readout").text_content() or "")
+
+
+@needs_chromium
+def test_paper_shows_what_is_folded(engine: Browser, full_page: Path) -> None:
+    with opened(engine, full_page, (1280, 900), "dark") as view:
+        view.emulate_media(media="print")
+        assert view.locator(".readout").first.is_hidden()
+        view.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert view.locator("#layer-table").is_visible()
+        assert luminance(view.evaluate(COLOURS, "body")[1]) > 0.9
+        assert view.pdf(format="A4").startswith(b"%PDF")
