@@ -240,6 +240,7 @@ def test_the_commands_are_those_of_the_manual() -> None:
         "analyze",
         "boards",
         "compile",
+        "completion",
         "demo",
         "evaluate",
         "export",

@@ -6,17 +6,27 @@ import sys
 from typing import NoReturn
 
 import rich_click as click
+from rich_click import rich_click
 
 from mbv2gen import __version__
 from mbv2gen.commands import analysis as commands_of_analysis
+from mbv2gen.commands import completion as commands_of_completion
 from mbv2gen.commands import evaluation as commands_of_evaluation
 from mbv2gen.commands import fitting as commands_of_fitting
 from mbv2gen.commands import images as commands_of_images
 from mbv2gen.commands import insight as commands_of_insight
 from mbv2gen.commands import models as commands_of_models
 from mbv2gen.commands import outputs as commands_of_outputs
+from mbv2gen.commands.completion import completed
 from mbv2gen.commands.terminal import one_line
 from mbv2gen.errors import Mbv2genError
+
+PANELS = {  # of the help; what is in none stands below
+    "A model": ("inspect", "pareto", "analyze", "compile"),
+    "What compile has written": ("verify", "run", "evaluate", "profile", "report", "export"),
+    "A board": ("boards", "firmware", "flash"),
+}
+rich_click.COMMAND_GROUPS["mbv2gen"] = [{"name": name, "commands": list(commands)} for name, commands in PANELS.items()]
 
 INTERRUPTED = 130  # as a shell counts a program that SIGINT ended
 
@@ -38,10 +48,11 @@ GROUPS = (
     commands_of_outputs,
     commands_of_evaluation,
     commands_of_images,
+    commands_of_completion,
 )
 for group in GROUPS:
     for command in group.COMMANDS:
-        cli.add_command(command)
+        cli.add_command(completed(command))
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
