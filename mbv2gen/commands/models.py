@@ -62,6 +62,7 @@ def compile_(model: Path, folder: Path, **options: Any) -> None:
     out.line(f"RAM    {program.arena_bytes:,} B arena, {held} included{asked and f'; by{asked}'}")
     out.line(f"flash  {program.weights_bytes:,} B of weights, {program.parameters_bytes:,} B of parameters, and code")
     out.line(f"work   {result.network.macs:,} MAC in {len(program.calls)} layers, {len(program.segments)} segments")
+    out.line(f"page   {folder / output_folder.PAGE}")
 
 
 @click.command("targets")
