@@ -177,10 +177,10 @@ def _stretches(labels: Sequence[str], what: str) -> tuple[Stretch, ...]:
 
 def _block(layers: Sequence[Mapping[str, Any]]) -> Block:
     widest = max(layer["output_shape"][2] for layer in layers)
-    depthwise = any(layer["op"] == "depthwise" for layer in layers)
+    ops = tuple(dict.fromkeys(layer["op"] for layer in layers))
     return Block(
         name=layers[0]["block"],
-        kind="inverted residual" if depthwise else ", ".join(dict.fromkeys(TITLES.get(x["op"], "") for x in layers)),
+        kind="inverted residual" if {"depthwise", "pointwise"} <= set(ops) else ", ".join(TITLES[op] for op in ops),
         input_shape=shape(layers[0]["input_shape"]),
         output_shape=shape(layers[-1]["output_shape"]),
         macs=sum(layer["macs"] for layer in layers),
