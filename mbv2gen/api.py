@@ -1,8 +1,8 @@
 """Python: what ``import mbv2gen`` offers. The commands call the same functions.
 
-Wherever a path is taken, text does as well. ``on``: where C runs, as for ``--on``: "host", "qemu", "serial:PORT",
-and for ``evaluate`` "numpy", nowhere; ``board``: which one is emulated. ``progress`` is told (done, total). Mbv2genError is
-raised for bad input, CheckFailed, one of its kind, where something that must be equal is not.
+Wherever a path is taken, text does as well. ``on``: where C runs, as for ``--on``: "host", "qemu", "serial:PORT", and
+for ``evaluate`` "numpy", nowhere; ``board``: which one is emulated. ``progress`` is told (done, total). Mbv2genError
+is raised for bad input, CheckFailed, one of its kind, where something that must be equal is not.
 """
 
 from __future__ import annotations

@@ -22,8 +22,8 @@ from mbv2gen.commands.terminal import one_line
 from mbv2gen.errors import Mbv2genError
 
 PANELS = {  # of the help; what is in none stands below
-    "A model": ("inspect", "pareto", "analyze", "compile"),
-    "What compile has written": ("verify", "run", "evaluate", "profile", "report", "export"),
+    "A model": ("fit", "inspect", "pareto", "analyze", "compile"),
+    "What compile has written": ("verify", "bisect", "run", "evaluate", "profile", "report", "export"),
     "A board": ("boards", "firmware", "flash"),
 }
 rich_click.COMMAND_GROUPS["mbv2gen"] = [{"name": name, "commands": list(commands)} for name, commands in PANELS.items()]
