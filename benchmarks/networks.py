@@ -1,8 +1,7 @@
-"""The networks that are measured: MobileNetV2 from a seed (tests/mobilenets.py), and trained ones where they are."""
+"""The networks that are measured: MobileNetV2 from a seed (seeded_mobilenet), and trained ones where they are."""
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -13,14 +12,12 @@ from mbv2gen import compiler, identifiers, mac_count
 from mbv2gen.compiler import Options
 from mbv2gen.pixels import network_inputs
 from mbv2gen.quantized_network import Int8Array, QuantizedNetwork
+from mbv2gen.seeded_mobilenet import BOTTLENECKS, divisible, mobilenet_v2
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 DIGITS = ROOT / "examples" / "digits"
 FLOWERS = SHARED / "images" / "flowers96_test_calib.npz"
-
-sys.path.append(str(ROOT / "tests"))
-from mobilenets import BOTTLENECKS, divisible, mobilenet_v2  # noqa: E402
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from mbv2gen.commands import images as commands_of_images
 from mbv2gen.commands import insight as commands_of_insight
 from mbv2gen.commands import models as commands_of_models
 from mbv2gen.commands import outputs as commands_of_outputs
+from mbv2gen.commands import viewing as commands_of_viewing
 from mbv2gen.commands.completion import completed
 from mbv2gen.commands.terminal import one_line
 from mbv2gen.errors import Mbv2genError
@@ -49,6 +50,7 @@ GROUPS = (
     commands_of_evaluation,
     commands_of_images,
     commands_of_completion,
+    commands_of_viewing,
 )
 for group in GROUPS:
     for command in group.COMMANDS:
