@@ -17,6 +17,7 @@ from mbv2gen.dsp import bodies as dsp_bodies
 from mbv2gen.identifiers import comment
 from mbv2gen.packing.fields import Symbol, TableName, Value
 from mbv2gen.packing.plain_calls import rows_field
+from mbv2gen.pixels.preprocessing import INTEGER_RESIZES
 from mbv2gen.plan import Buffer
 from mbv2gen.planning.channel_order import Order
 from mbv2gen.planning.layouts import PlanarLines, Planes, PlaneTiles, Sums, Tile16, UInt8Lines
@@ -99,7 +100,9 @@ def kernel_files(program: Program) -> tuple[str, ...]:
     bodies = sorted({_FILES.get(body, body) for body in program.bodies})
     dsp = ("mbv2_dsp.h", "mbv2_dsp_bodies.h", "mbv2_dsp_rows.c", "mbv2_dsp_twins.c") if program.inner_bodies else ()
     sums = ("mbv2_tap_sums.h",) if "conv_1x1_sums_s8_dsp" in program.bodies else ()
-    return COMMON + dot + dsp + sums + tuple(f"mbv2_{body}.c" for body in bodies)
+    pixels = program.network.pixel_input
+    area = ("mbv2_pixels.h", "mbv2_pixels.c") if pixels is not None and pixels.resize in INTEGER_RESIZES else ()
+    return COMMON + area + dot + dsp + sums + tuple(f"mbv2_{body}.c" for body in bodies)
 
 
 def _kernels_dir() -> Path:

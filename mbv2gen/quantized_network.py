@@ -136,8 +136,8 @@ class PixelInput:
     """How a picture becomes the integer net's input: q = table[channel][pixel].
 
     ``table`` is int8 [c][256]; ``xor`` is True where every channel's table is pixel - 128, that is pixel ^ 0x80.
-    ``mean``, ``std`` (0..255 scale), ``resize`` (squash or crop), ``colour`` (RGB, BGR or GREY) are what ``evaluate``
-    applies.
+    ``mean``, ``std`` (0..255 scale), ``resize`` (as Preprocessing has it), ``colour`` (RGB, BGR or GREY) are what
+    ``evaluate`` applies.
     """
 
     table: Int8Array

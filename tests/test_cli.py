@@ -238,6 +238,7 @@ def test_every_command_has_an_example_and_both_common_options(capsys: Capture, n
 def test_the_commands_are_those_of_the_manual() -> None:
     known = [
         "analyze",
+        "bisect",
         "boards",
         "compile",
         "completion",
@@ -245,6 +246,7 @@ def test_the_commands_are_those_of_the_manual() -> None:
         "evaluate",
         "export",
         "firmware",
+        "fit",
         "flash",
         "inspect",
         "pareto",
@@ -253,6 +255,7 @@ def test_the_commands_are_those_of_the_manual() -> None:
         "run",
         "targets",
         "verify",
+        "view-input",
     ]
     assert known == COMMANDS
 

@@ -11,6 +11,7 @@ from mbv2gen.quantization import effort
 CALIBRATION = "About 100 pictures: a folder of them or of CLASS/ folders, .csv[:SPLIT], .npz[:KEY] or .npy."
 EFFORT = "For accuracy: 0 none, 1 corrected biases, 2 ranges and rounding of least error, 3 the best of four ways."
 COLOURS = click.Choice(preprocessing.COLOURS, case_sensitive=False)
+RESIZE = "How pictures get their size; the areas are what mbv2_pixels.c does on a board, to the byte."
 
 
 def calibration_options(command: Command) -> Command:
@@ -28,7 +29,7 @@ def calibration_options(command: Command) -> Command:
             click.option("--mean", metavar="X[,X,X]", help="x = (pixel - mean) / std on 0..255 pixels: the mean."),
             click.option("--std", metavar="X[,X,X]", help="... and the standard deviation."),
             click.option("--preprocess", type=click.Choice(list(preprocessing.PRESETS)), help="A usual pair of both."),
-            click.option("--resize", type=click.Choice(preprocessing.RESIZES), help="How pictures get their size."),
+            click.option("--resize", type=click.Choice(preprocessing.RESIZES), help=RESIZE),
             click.option("--colour", type=COLOURS, help="Order of the channels."),
         )
     ):
