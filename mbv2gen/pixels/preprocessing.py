@@ -44,7 +44,8 @@ class Preprocessing:
     """``mean`` and ``std`` have one value a channel of the network's input, in its own order.
 
     ``resize`` is squash (both sides, whatever the aspect) or crop (short side first, then the centre), area and
-    crop-area the same by means of areas in integers, which a board repeats to the byte. ``note`` is one line for the user where nothing said how and the default was taken, else empty.
+    crop-area the same by means of areas in integers, which a board repeats to the byte. ``note`` is one line
+    for the user where nothing said how and the default was taken, else empty.
     """
 
     mean: tuple[float, ...]
