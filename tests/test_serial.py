@@ -54,15 +54,13 @@ def test_a_frame_comes_back_and_holds_no_zero_but_its_end(frame: Frame) -> None:
 
 @given(FRAMES, st.data())
 def test_a_damaged_frame_is_none(frame: Frame, data: st.DataObject) -> None:
-    """CRC-32 finds every burst of up to 32 bits, so every change of one byte; and what is cut off."""
+    """What is cut off, and a byte that is another: CRC-32 finds every burst of up to 32 bits. A byte that counts moves
+    zeros, further apart than that; of those it misses one in 2^32."""
     coded = bytearray(encode(frame)[:-1])
     at = data.draw(st.integers(0, len(coded) - 1))
-    other = data.draw(st.integers(1, 255).filter(lambda value: value != coded[at]))
     assert decode(bytes(coded[:at])) is None
-    is_count = coded[at] == 1 or other == 1 or at == 0  # a changed count moves zeros: that may hit more than 32 bits
-    coded[at] = other
-    if not is_count:
-        assert decode(bytes(coded)) != frame
+    coded[at] = data.draw(st.integers(1, 255).filter(lambda value: value != coded[at]))
+    assert decode(bytes(coded)) is None
 
 
 def test_a_payload_that_is_too_long_is_refused() -> None:
