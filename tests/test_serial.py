@@ -29,13 +29,14 @@ from toy_network import (
     toy_layers,
 )
 
-from mbv2gen import output_folder
+from mbv2gen import int8_reference, output_folder
 from mbv2gen.errors import CheckFailed, Mbv2genError
 from mbv2gen.hardware import boards, firmware, runner, serial_session
 from mbv2gen.hardware.runner import Taps
 from mbv2gen.hardware.serial_line import ANSWER, READ, WRITE, Frame, SerialLine, decode, encode, open_line
 from mbv2gen.hardware.serial_session import greet
 from mbv2gen.output_folder import OutputFolder
+from mbv2gen.pixels import network_inputs
 
 serial = pytest.importorskip("serial")
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals")
@@ -227,6 +228,12 @@ def test_commands_at_a_plain_image(folder: OutputFolder, tmp_path: Path, capsys:
         document = json.loads(ended.out)
         assert (document["equal"], document["on"], document["board"]) == (True, "serial", "mps2-an500")
         assert (document["inputs"], document["layers"]) == (2, 0)
+        one = network_inputs.synthetic(network(), 1)
+        np.save(tmp_path / "x.npy", one)
+        files = ("--input", tmp_path / "x.npy", "--output", tmp_path / "y.npy", "--raw")
+        ended = command(capsys, "run", folder.path, *files, *on)
+        assert ended.code == 0, ended.err
+        np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), int8_reference.run_outputs(network(), one))
         assert_refused(command(capsys, "bisect", folder.path, *on), "has no taps", "--serial taps")
         assert_refused(command(capsys, "verify", folder.path, *on, "--board", "microbit"), "belongs to --on qemu")
         ended = command(capsys, "profile", folder.path, *on, "--json")
