@@ -101,6 +101,7 @@ def measured(report: Report) -> Report:
         },
         "accuracy": accuracy,
         "profile": {"board": "mps2-an500", "counted_by": "QEMU"},
+        "devices": {"nucleo-f446re": {"unit": "cycles", "whole": 5_432_109, "touched_arena_bytes": 901}},
     }  # fmt: skip
 
 
@@ -180,7 +181,8 @@ def test_what_was_measured_is_shown_and_no_longer_asked_for(compiled: mbv2gen.Re
     assert not any(how in shown.text for how in HOW_TO_MEASURE)
     used = report["ram"]["arena_bytes"] + 223
     for words in ("7.65 M", "91.23 %", "87.65", "95.11 %", "27.5 dB", "4,320 of 4,321, on mps2-an500", "rose.png",
-                  f"{used:,} B of 4,194,304 B", "9,876 B", "25.5 dB", "kind 4"):  # fmt: skip
+                  f"{used:,} B of 4,194,304 B", "9,876 B", "25.5 dB", "kind 4",
+                  "5,432,109 cycles"):  # fmt: skip
         assert words in shown.text, words
     assert all(f"{layer['instructions']:,}" in shown.text for layer in report["layers"])
     assert "estimated" not in shown.text.replace("instructions, estimated", "")

@@ -69,8 +69,8 @@ class Page:
     accuracy_facts: tuple[Fact, ...]
     worst: tuple[tuple[str, ...], ...]
     noise_facts: tuple[Fact, ...]
+    devices: tuple[Fact, ...]
     instructions: int | None
-    counted_on: str | None
 
 
 def page(report: Report) -> str:
@@ -109,8 +109,8 @@ def _page(report: Report) -> Page:
         accuracy_facts=() if accuracy is None else _accuracy_facts(accuracy),
         worst=() if accuracy is None else tuple(_worst(one) for one in accuracy["worst"]),
         noise_facts=() if analysis is None else _noise_facts(analysis),
+        devices=tuple(_device(board, counted, report["macs"]) for board, counted in report["devices"].items()),
         instructions=report["instructions"],
-        counted_on=(report.get("profile") or {}).get("board"),
     )
 
 
@@ -197,6 +197,16 @@ def _noise_facts(analysis: Mapping[str, Any]) -> tuple[Fact, ...]:
         Fact("signal to noise of the output", f"{ratio}, on {analysis['images']:,} pictures of {analysis['source']}"),
         Fact("hurts most", analysis["worst"] or "no layer"),
     )
+
+
+def _device(board: str, counted: Mapping[str, Any], macs: int) -> Fact:
+    """What a board at a serial line has counted."""
+    whole, stack, ratio = counted.get("whole"), counted.get("stack_bytes"), ""
+    if whole is not None and macs:
+        ratio = f", {whole / macs:.2f} per MAC"
+    said = [] if whole is None else [f"{whole:,} {counted['unit']}{ratio}"]
+    said += [] if stack is None else [f"{stack:,} B of stack"]
+    return Fact(board, "; ".join([*said, f"arena up to byte {counted['touched_arena_bytes']:,}"]))
 
 
 @functools.cache
