@@ -7,7 +7,9 @@ import subprocess
 import sys
 from dataclasses import FrozenInstanceError
 from pathlib import Path
+from typing import Literal, get_args, get_origin, get_type_hints
 
+import click
 import numpy as np
 import onnxruntime
 import pytest
@@ -112,3 +114,22 @@ def test_the_example_of_the_manual_prints_what_it_says(tmp_path: Path) -> None:
     said = re.findall(r"print\(.*\)  # ([^:\n]*)", example)
     assert done.stdout.split() == said
     assert (tmp_path / "build" / "digits" / "digits.h").is_file()
+
+
+def test_the_types_name_the_values_that_the_command_takes() -> None:
+    """Options of fixed values, as the annotations of compile list them."""
+    from mbv2gen.commands.models import compile_  # noqa: PLC0415 - the interface itself needs no commands
+
+    taken = {
+        option.name: tuple(option.type.choices) for option in compile_.params if isinstance(option.type, click.Choice)
+    }
+    assert {"resize", "optimize", "emit", "feed"} <= set(taken)
+    hints = get_type_hints(mbv2gen.compile)
+    assert {name: literals(hints[name]) for name in taken} == taken
+
+
+def literals(hint: object) -> tuple[str, ...]:
+    """The values of the Literal inside of an annotation."""
+    if get_origin(hint) is Literal:
+        return get_args(hint)
+    return next((found for part in get_args(hint) if (found := literals(part))), ())

@@ -24,7 +24,7 @@ from mbv2gen.errors import Mbv2genError
 
 PANELS = {  # of the help; what is in none stands below
     "A model": ("fit", "inspect", "pareto", "analyze", "compile"),
-    "What compile has written": ("verify", "bisect", "run", "evaluate", "profile", "report", "export", "view-input"),
+    "What compile has written": ("verify", "bisect", "view-input", "run", "evaluate", "profile", "report", "export"),
     "A board": ("boards", "firmware", "flash"),
 }
 rich_click.COMMAND_GROUPS["mbv2gen"] = [{"name": name, "commands": list(commands)} for name, commands in PANELS.items()]
