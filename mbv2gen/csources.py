@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mbv2gen import __version__, ownership, resources, row_work
 from mbv2gen.dsp import bodies as dsp_bodies
 from mbv2gen.identifiers import comment
-from mbv2gen.packing.fields import Symbol, TableName, Value
+from mbv2gen.packing.fields import StructName, Symbol, TableName, Value
 from mbv2gen.packing.plain_calls import rows_field
 from mbv2gen.pixels.preprocessing import INTEGER_RESIZES
 from mbv2gen.plan import Buffer
@@ -71,6 +71,7 @@ def render(program: Program, name: str, command: str) -> dict[str, str]:
         "version": __version__,
         "taps": [_tap(call) for call in program.calls],
         "view": _header_view(program),
+        "optimization": "-Os" if program.inner_bodies else "-O2",  # the loops are C, or assembly
         "lives": ownership.ownership(program),
         "kernels": kernels,
         "rows": row_work.rows(program),
@@ -99,10 +100,11 @@ def kernel_files(program: Program) -> tuple[str, ...]:
     dot = ("mbv2_dot.h",) if _DOT_BODIES & set(program.bodies) else ()
     bodies = sorted({_FILES.get(body, body) for body in program.bodies})
     dsp = ("mbv2_dsp.h", "mbv2_dsp_bodies.h", "mbv2_dsp_rows.c", "mbv2_dsp_twins.c") if program.inner_bodies else ()
+    general = ("mbv2_dsp_general.c",) if any(call.work.structs for call in program.calls) else ()
     sums = ("mbv2_tap_sums.h",) if "conv_1x1_sums_s8_dsp" in program.bodies else ()
     pixels = program.network.pixel_input
     area = ("mbv2_pixels.h", "mbv2_pixels.c") if pixels is not None and pixels.resize in INTEGER_RESIZES else ()
-    return COMMON + area + dot + dsp + sums + tuple(f"mbv2_{body}.c" for body in bodies)
+    return COMMON + area + dot + dsp + general + sums + tuple(f"mbv2_{body}.c" for body in bodies)
 
 
 def _kernels_dir() -> Path:
@@ -225,6 +227,8 @@ def initialiser(value: Value, name: str, layer: int) -> str:
         return value.name
     if isinstance(value, TableName):
         return f"{name}_{value.field}_{layer}"
+    if isinstance(value, StructName):
+        return f"&{value.field}_{layer}"
     if not isinstance(value, tuple):
         return str(value)
     parts = [

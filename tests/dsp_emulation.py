@@ -57,7 +57,7 @@ def run_relu(layer: Layer, packed: PackedRelu, x: Ints) -> Ints:
     common_shift = UNPACKED_SHIFT if packed.unpacked else PACKED_SHIFT
     written = [
         _common_relu(packed.common, tile, packed.unpacked, common_shift),
-        _own_relu(packed.own, tile, packed.unpacked),
+        _own_relu(packed.own, tile),
     ]
     out = np.concatenate(written, axis=1)
     assert (out[:, list(packed.general.positions)] == 0).all(), "pool sums: the fast body must add nothing there"
@@ -118,8 +118,8 @@ def run_fully_connected(layer: Layer, packed: PackedFullyConnected, x: Ints) -> 
             sums[:, 1::2] = sums[:, 0::2]
         results.append(np.stack([_wrapped(sums[:, 0::2]), total], axis=2).reshape(len(x), 8))
     acc = np.concatenate(results, axis=1)[:, : packed.outputs]
-    multiplier, addend, shift = (np.array(v) for v in (packed.multiplier, packed.addend, packed.shift))
-    return _smmlar(acc, multiplier, addend, shift).clip(layer.act_min, layer.act_max)
+    multiplier, shift = (np.array(v) for v in (packed.multiplier, packed.shift))
+    return _smmlar(acc, multiplier, packed.centre << (shift - 1), shift).clip(layer.act_min, layer.act_max)
 
 
 def _tile(values: Ints, pairs) -> Ints:
@@ -174,13 +174,12 @@ def _common_relu(stream: Stream, tile: Ints, unpacked: bool, shift: int) -> Ints
     return np.stack(out, axis=2).reshape(len(tile), stream.channels)
 
 
-def _own_relu(stream: Stream, tile: Ints, unpacked: bool) -> Ints:
+def _own_relu(stream: Stream, tile: Ints) -> Ints:
     """uint8 [m][channels]."""
     words = _words(stream, tile.shape[1] + 7, stream.channels)
-    a, b, end = _accumulate(words, 2, tile, unpacked)
+    a, b, end = _accumulate(words, 2, tile, unpacked=False)
     a, b = _wrapped(a + _signed(words[:, 0])), _wrapped(b + _signed(words[:, 1]))
-    if not unpacked:
-        a, b = _wrapped(a << 8), _wrapped(b - a)
+    a, b = _wrapped(a << 8), _wrapped(b - a)
     parameters = _signed(words[:, -4:])
     out = []
     for half, y in enumerate((a, b)):

@@ -68,16 +68,12 @@ def pair_words(weights: Array, pairs: Pairs, packed: bool) -> list[int]:
     return [int(w) for w in words] + [0] * (-len(words) % 4 if len(pairs) % 4 != 2 else 0)
 
 
-def pointwise_stream(
-    weights: Array, bias: Array, parameters: list[tuple[int, int, int]], pairs: Pairs, packed: bool, *, scale: int = 1
-) -> Bytes:
-    """With shifts of their own; ``parameters``: (shift byte, M, C) a channel; ``scale``: of the biases of an unpacked
-    stream."""
+def own_stream(weights: Array, bias: Array, parameters: list[tuple[int, int, int]], pairs: Pairs) -> Bytes:
+    """``parameters``: (shift byte, M, C) a channel."""
     words: list[int] = []
     for c in range(0, len(weights), 2):
-        b0, b1 = int(bias[c]), int(bias[c + 1])
-        words += [b0, 256 * b1 + b0] if packed else [scale * b0, scale * b1]
-        words += pair_words(weights[c : c + 2], pairs, packed)
+        words += [int(bias[c]), 256 * int(bias[c + 1]) + int(bias[c])]
+        words += pair_words(weights[c : c + 2], pairs, packed=True)
         words.append(0x80000000 | parameters[c][0] | parameters[c + 1][0] << 8)
         words += [v for p in parameters[c : c + 2] for v in p[1:]]
     return np.frombuffer(little_endian(words), np.uint8).copy()
@@ -158,28 +154,13 @@ def test_packed_relu_with_own_shifts_is_tflites_convolution(
     weights, bias, multiplier, rs = layer(1, channels, inputs)
     x = np.random.default_rng(2).integers(-128, 128, (pixels, inputs)).astype(np.int8)
     parameters = [own_shift(int(m), int(r), 8) for m, r in zip(multiplier, rs, strict=True)]
-    stream = pointwise_stream(weights, bias, parameters, expand_pairs(inputs), True)
+    stream = own_stream(weights, bias, parameters, expand_pairs(inputs))
     tile, out = np.zeros(inputs * 8 + 48, np.uint8), np.zeros(4 * channels, np.uint8)
     call(f"expand_tile{pixels}", x, inputs, tile, (tile, inputs * 8))
     call(f"pw_relu{pixels}_sh", stream, tile, out, 4, (out, out.size))
     expected = relu(x.astype(np.int64) @ weights.T + bias, multiplier, rs)
     np.testing.assert_array_equal(from_lines(out, channels, pixels), expected)
     assert np.count_nonzero((expected > 0) & (expected < 255)) > 0
-
-
-@SEVERAL_PIXELS
-def test_unpacked_relu_with_own_shifts_is_tflites_convolution(call: Callable[..., None], pixels: int) -> None:
-    inputs, channels = 8, 6
-    weights, bias, multiplier, rs = layer(3, channels, inputs)
-    x = np.random.default_rng(4).integers(-128, 128, (pixels, inputs)).astype(np.int8)
-    parameters = [own_shift(int(m), int(r), 7) for m, r in zip(multiplier, rs, strict=True)]
-    stream = pointwise_stream(weights, bias, parameters, expand_pairs(inputs), False, scale=128)
-    tile, out = np.zeros(inputs * 8, np.uint8), np.zeros(4 * channels, np.uint8)
-    call(f"expand_tile_s{pixels}", x, inputs, tile, (tile, tile.size))
-    call(f"pw_relu{pixels}_xsh", stream, tile, out, 4, (out, out.size))
-    expected = relu((x.astype(np.int64) + 128) @ weights.T + bias, multiplier, rs)
-    assert np.count_nonzero((expected > 0) & (expected < 255)) > 0
-    np.testing.assert_array_equal(from_lines(out, channels, pixels), expected)
 
 
 @SEVERAL_PIXELS
@@ -241,7 +222,7 @@ def test_pool_sums_add_the_saturated_outputs(call: Callable[..., None], pixels: 
     weights, bias, multiplier, rs = layer(9, channels, inputs)
     x = np.random.default_rng(10).integers(-128, 128, (pixels, inputs)).astype(np.int8)
     parameters = [own_shift(int(m), int(r), 8) for m, r in zip(multiplier, rs, strict=True)]
-    stream = pointwise_stream(weights, bias, parameters, expand_pairs(inputs), True)
+    stream = own_stream(weights, bias, parameters, expand_pairs(inputs))
     tile, sums = np.zeros(inputs * 8, np.uint8), np.arange(channels, dtype=np.int32) * 1000
     call(f"expand_tile{pixels}", x, inputs, tile, (tile, tile.size))
     call(f"pw_gap{pixels}_sh", stream, tile, sums, 0, (sums, sums.nbytes))
@@ -260,7 +241,7 @@ def test_im2col_and_the_stem_are_a_convolution_of_stride_2(
     weights, bias, multiplier, rs = layer(11, channels, 9 * depth)
     rows = np.random.default_rng(12).integers(-128, 128, (3, 32)).astype(np.int8)
     parameters = [own_shift(int(m), int(r), 8) for m, r in zip(multiplier, rs, strict=True)]
-    stream = pointwise_stream(weights, bias, parameters, pairs, True)
+    stream = own_stream(weights, bias, parameters, pairs)
     tile, out = np.full(16 * len(pairs), 77, np.uint8), np.zeros(4 * channels, np.uint8)
     call(body, rows[0], rows[1], rows[2], tile)
     call("pw_stem4_sh", stream, tile, out, 4, (out, out.size))
@@ -440,11 +421,11 @@ def test_requantization_is_tflites_for_any_zero_point(call: Callable[..., None],
     np.testing.assert_array_equal(out, expected)
 
 
-@pytest.mark.parametrize(("rs", "zero_point"), [(4, 0), (5, 17)])
+@pytest.mark.parametrize(("rs", "zero_point"), [(4, -128), (5, 17), (1, 127)])
 def test_means_are_tflites(call: Callable[..., None], rs: int, zero_point: int) -> None:
     sums = np.arange(-400, 9 * 255 + 9, dtype=np.int32)
-    out = np.zeros(sums.size, np.int16)
-    arguments = np.array([1_910_000_123, (1 << (rs - 1)) + (zero_point << rs), rs], np.int32)
-    call("mean_u8", sums, arguments, out, (out, out.nbytes))
+    out = np.zeros(sums.size, np.int8)
+    arguments = np.array([1_910_000_123, (2 * zero_point + 1) << (rs - 1), rs], np.int32)
+    call("mean_s8", sums, arguments, out, (out, out.nbytes))
     expected = multiply_by_quantized_multiplier(sums, 1_910_000_123, -rs) + zero_point
-    np.testing.assert_array_equal(out, np.clip(expected, 0, 255))
+    np.testing.assert_array_equal(out, np.clip(expected, -128, 127))

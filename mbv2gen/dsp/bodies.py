@@ -23,7 +23,6 @@ _POINTWISE: dict[str, Pointwise] = {
         ("relu", "lines", "", True, False, 4),
         ("relu", "lines", "_sh", True, True, 4),
         ("relu", "lines", "_x", False, False, 4),
-        ("relu", "lines", "_xsh", False, True, 4),
         ("stem", "lines", "", True, False, 2),
         ("stem", "lines", "_sh", True, True, 2),
         ("lin", "nhwc", "", True, False, 4),
@@ -50,7 +49,7 @@ _OTHERS = (
     "fc8_fold",
     "add_mla",
     "requant_s8",
-    "mean_u8",
+    "mean_s8",
 )
 
 BODIES: tuple[str, ...] = tuple(f"mbv2_{body}_dsp" for body in (*_POINTWISE, *_OTHERS))
@@ -78,7 +77,7 @@ def _function(name: str, core: str) -> str:
         return _depthwise(name, body)
     if body == "fc8_fold":
         return fully_connected(name, core)
-    vectors = {"add_mla": add, "requant_s8": requantization, "mean_u8": mean}
+    vectors = {"add_mla": add, "requant_s8": requantization, "mean_s8": mean}
     return vectors[body](name) if body in vectors else _tile(name, body)
 
 

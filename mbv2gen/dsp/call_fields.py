@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 
 from mbv2gen.dsp.streams import General, Stream
-from mbv2gen.packing.fields import NULL, Fields, Symbol, TableName, Value
+from mbv2gen.packing.fields import NULL, Fields, StructName, Symbol, TableName, Value
 from mbv2gen.packing.tables import Table
+
+Structs: TypeAlias = "tuple[tuple[str, str, Fields], ...]"
 
 
 def symbols(fields: Fields) -> tuple[str, ...]:
@@ -33,6 +37,27 @@ def named(names: tuple[str, ...], values: list[Value]) -> Fields:
 
 def table(field: str, stream: Stream) -> Value:
     return TableName(field) if stream.channels else NULL
+
+
+def general_pointer(general: General) -> Value:
+    return StructName("general") if general.positions else NULL
+
+
+def general_structs(general: General, weights: int, form: str, zero_point: int, clamp: tuple[int, int]) -> Structs:
+    """The mbv2_general that ``general_pointer`` names; ``form``: which body, ``weights`` bytes a record."""
+    if not general.positions:
+        return ()
+    fields: Fields = (
+        ("body", Symbol(f"mbv2_general_{form}_dsp")),
+        ("records", TableName("general")),
+        ("count", len(general.positions)),
+        ("weights", weights),
+        ("tile_shift", general.tile_shift),
+        ("zero_point", zero_point),
+        ("act_min", clamp[0]),
+        ("act_max", clamp[1]),
+    )
+    return (("general", "mbv2_general", fields),)
 
 
 def tables_of(*parts: tuple[str, Stream | General, int]) -> tuple[Table, ...]:

@@ -11,7 +11,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from mbv2gen.dsp.call_fields import group_bodies, named, statistics, symbols, table, tables_of
+from mbv2gen.dsp.call_fields import (
+    Structs,
+    general_pointer,
+    general_structs,
+    group_bodies,
+    named,
+    statistics,
+    symbols,
+    table,
+    tables_of,
+)
 from mbv2gen.dsp.depthwise_calls import COLUMNS_STRUCT, depthwise_call
 from mbv2gen.dsp.fully_connected import pack_fully_connected
 from mbv2gen.dsp.kernels import DSP, NARROW, stem_tile_bytes
@@ -99,13 +109,12 @@ class DspPacker:
         """A pointwise convolution to lines, columns or planes, or to pool sums."""
         c = self._network.shape(operator.inputs[0])[2]
         lines = body != "conv_1x1_sums_s8_dsp"
-        narrow = lines and c < NARROW and c % 4 == 0
-        form = "tile_s" if narrow else "tile" if c % 4 == 0 else "bytes"
         pairs = expand_pairs(c) if c % 4 == 0 else byte_pairs(c)
-        packed = pack_relu(rows, pairs, unpacked=narrow, solver=self._solver)
+        packed = pack_relu(rows, pairs, unpacked=lines and c < NARROW and c % 4 == 0, solver=self._solver)
+        form = "tile_s" if packed.unpacked else "tile" if c % 4 == 0 else "bytes"
         self._orders[operator.outputs[0]] = packed.order
         fields = self._relu_fields(operator, packed, "relu" if lines else "gap", source, output, scratch, form)
-        return _relu_work("mbv2_conv_1x1_dsp", fields, packed)
+        return self._relu_work("mbv2_conv_1x1_dsp", operator, fields, packed, "lines" if lines else "sums")
 
     def _relu_fields(
         self,
@@ -123,8 +132,7 @@ class DspPacker:
         layout, out_c = output.layout, shape[2]
         width, line_bytes = _line(layout, shape)
         bodies: list[Value] = []
-        for stream, own in ((packed.common, ""), (packed.own, "_sh")):
-            suffix = ("_x" + own[1:] if own else "_x") if packed.unpacked else own
+        for stream, suffix in ((packed.common, "_x" if packed.unpacked else ""), (packed.own, "_sh")):
             bodies += group_bodies(f"pw_{kind}", suffix, width) if stream.channels else [NULL, NULL]
         return (
             ("input", rows_field(source)),
@@ -136,7 +144,7 @@ class DspPacker:
             ("own_stream", table("own_stream", packed.own)),
             ("channels", packed.common.channels),
             ("own_channels", packed.own.channels),
-            ("general", self._general(operator, packed.general, 2 * len(packed.pairs))),
+            ("general", general_pointer(packed.general)),
             ("in_h", in_h),
             ("in_c", in_c),
             ("width", width),
@@ -159,7 +167,6 @@ class DspPacker:
             ("conv", self._relu_fields(operator, packed, "stem", source, output, scratch, None)),
             ("edge", scratch + stem_tile_bytes(c)),
             ("im2col", Symbol(inside)),
-            ("im2col_edge", Symbol(f"mbv2_im2col{c}_lead0_dsp")),
             ("in_w", w),
             ("out_h", self._network.shape(operator.outputs[0])[0]),
             ("pad_top", window.pad_top),
@@ -168,7 +175,7 @@ class DspPacker:
             ("read_bytes", (28 if c == 3 else 12) - (0 if aligned else 1)),
             ("zero_point", self._network.tensor(operator.inputs[0]).zero_point),
         )
-        return _relu_work("mbv2_conv_stem_dsp", fields, packed)
+        return self._relu_work("mbv2_conv_stem_dsp", operator, fields, packed, "lines")
 
     def _linear(self, operator: QConv2D, rows: Layer, buffers: Fields, layout: Layout, scratch: int | None) -> Work:
         """A pointwise convolution to NHWC, from tiles where the input has an order, else from NHWC."""
@@ -195,7 +202,7 @@ class DspPacker:
             ("own_stream", table("own_stream", packed.rest)),
             ("channels", packed.stream.channels),
             ("own_channels", packed.rest.channels),
-            ("general", self._general(operator, packed.general, weights)),
+            ("general", general_pointer(packed.general)),
             ("in_h", h),
             ("in_c", c),
             ("width", w),
@@ -210,18 +217,19 @@ class DspPacker:
             ("own_stream", packed.rest, weights),
             ("general", packed.general, weights),
         )
-        counts = statistics(packed.statistics)
-        return Work("mbv2_conv_1x1_dsp", fields, (), tables, None, symbols(fields), counts, packed)
+        counts, structs = statistics(packed.statistics), self._general(operator, packed.general, weights, "nhwc")
+        return Work("mbv2_conv_1x1_dsp", fields, (), tables, None, symbols(fields), counts, packed, structs)
 
     def _depthwise(self, operator: QDepthwiseConv2D, rows: Layer, inputs: tuple[Buffer, ...], output: Buffer) -> Work:
         packed = pack_depthwise(rows, self._orders[operator.inputs[0]], solver=self._solver)
         self._orders[operator.outputs[0]] = packed.order
-        shape, general = self._network.shape(operator.inputs[0]), self._general(operator, packed.general, 9)
-        struct, fields = depthwise_call(operator, packed, shape, inputs, output, general)
+        struct, fields = depthwise_call(operator, packed, self._network.shape(operator.inputs[0]), inputs, output)
+        form = "columns" if struct == COLUMNS_STRUCT else "rows"
         zeros = (Table("zeros", "uint32_t", np.zeros(packed.stream.channels, np.uint32)),)
         tables = tables_of(("stream", packed.stream, 9), ("general", packed.general, 9))
         tables += zeros if struct == COLUMNS_STRUCT else ()
-        return Work(struct, fields, (), tables, packed.order, symbols(fields), statistics(packed.statistics), packed)
+        counts, structs = statistics(packed.statistics), self._general(operator, packed.general, 9, form)
+        return Work(struct, fields, (), tables, packed.order, symbols(fields), counts, packed, structs)
 
     def _fully_connected(self, operator: QFullyConnected, rows: Layer, buffers: Fields, scratch: int) -> Work:
         inputs = self._orders.get(operator.inputs[0], tuple(range(operator.weights.shape[1])))
@@ -238,33 +246,31 @@ class DspPacker:
             ("inputs", len(inputs)),
             ("columns", len(packed.columns)),
             ("outputs", packed.outputs),
-            ("output_zero_point", self._network.tensor(operator.outputs[0]).zero_point),
+            ("centre", packed.centre),
             ("act_min", operator.act_min),
             ("act_max", operator.act_max),
         )
         tables = (
             *tables_of(("stream", packed.stream, len(packed.columns))),
-            Table("multiplier", "int32_t", operator.multiplier),
-            Table("shift", "int8_t", operator.shift.astype(np.int8)),
+            Table("multiplier", "int32_t", np.array(packed.multiplier, np.int32)),
+            Table("shift", "uint8_t", np.array(packed.shift, np.uint8) - 1),
             *((Table("folds", "uint16_t", folds),) if len(folds) else ()),
         )
-        bodies = ("mbv2_fc8_fold_dsp",)
+        bodies = ("mbv2_fc8_fold_dsp", "mbv2_requant_s8_dsp")
         return Work("mbv2_fully_connected_dsp", fields, (), tables, None, bodies, (), packed)
 
     def _mean(self, operator: QMean, buffers: Fields) -> Work:
         order = self._orders[operator.inputs[0]]
         self._orders[operator.outputs[0]] = order
-        h, w, _ = self._network.shape(operator.inputs[0])
+        assert self._network.tensor(operator.inputs[0]).zero_point == -128, "sums are of int8 + 128"
         fields: Fields = (
             *buffers,
             ("channels", len(order)),
-            ("pixels", h * w),
             ("multiplier", operator.multiplier),
             ("shift", operator.shift),
-            ("input_zero_point", self._network.tensor(operator.inputs[0]).zero_point),
             ("output_zero_point", self._network.tensor(operator.outputs[0]).zero_point),
         )
-        return Work("mbv2_mean_sums_dsp", fields, (), (), order)
+        return Work("mbv2_mean_sums_dsp", fields, (), (), order, ("mbv2_mean_s8_dsp",))
 
     def _add(self, operator: QAdd, inputs: tuple[Buffer, ...], output: Buffer) -> Work:
         found = solve_add(self._network, operator)
@@ -273,26 +279,19 @@ class DspPacker:
         fields: Fields = (("plain", plain.fields), ("constants", (found.a, found.b, found.c)))
         return Work("mbv2_add_dsp", fields, plain.arguments, (), None, ("mbv2_add_mla_dsp",))
 
-    def _general(self, operator: QConv2D | QDepthwiseConv2D, general: General, weights: int) -> Fields:
-        """A mbv2_general."""
-        return (
-            ("records", TableName("general") if general.positions else NULL),
-            ("count", len(general.positions)),
-            ("weights", weights),
-            ("tile_shift", general.tile_shift),
-            ("zero_point", self._network.tensor(operator.outputs[0]).zero_point),
-            ("act_min", operator.act_min),
-            ("act_max", operator.act_max),
+    def _relu_work(self, struct: str, operator: QConv2D, fields: Fields, packed: PackedRelu, form: str) -> Work:
+        weights = 2 * len(packed.pairs)
+        tables = tables_of(
+            ("stream", packed.common, weights),
+            ("own_stream", packed.own, weights),
+            ("general", packed.general, weights),
         )
+        counts, structs = statistics(packed.statistics), self._general(operator, packed.general, weights, form)
+        return Work(struct, fields, (), tables, packed.order, symbols(fields), counts, packed, structs)
 
-
-def _relu_work(struct: str, fields: Fields, packed: PackedRelu) -> Work:
-    weights = 2 * len(packed.pairs)
-    tables = tables_of(
-        ("stream", packed.common, weights), ("own_stream", packed.own, weights), ("general", packed.general, weights)
-    )
-    counts = statistics(packed.statistics)
-    return Work(struct, fields, (), tables, packed.order, symbols(fields), counts, packed)
+    def _general(self, operator: QConv2D | QDepthwiseConv2D, general: General, weights: int, form: str) -> Structs:
+        zero_point = self._network.tensor(operator.outputs[0]).zero_point
+        return general_structs(general, weights, form, zero_point, (operator.act_min, operator.act_max))
 
 
 def _grouped(work: Work, inner: str, group: Fields) -> Work:

@@ -54,9 +54,11 @@ def check_relu(network: QuantizedNetwork, operator: Weighted, ranges: Ranges, pa
     order = _order(layer, packed.order, packed.common.channels + packed.own.channels)
     bits, offset, common_shift = (7, 128, UNPACKED_SHIFT) if packed.unpacked else (8, 0, PACKED_SHIFT)
     pairs = len(packed.pairs)
+    if packed.unpacked and packed.own.channels:
+        raise CheckFailed(f"packing check: {layer.name}: no body with a weight a byte has shifts of its own")
     decoded = _joined(
         decode_common(packed.common.data, pairs, unpacked=packed.unpacked, shift=common_shift),
-        decode_own(packed.own.data, pairs, unpacked=packed.unpacked),
+        decode_own(packed.own.data, pairs),
     )
     _prove_relu(layer, order, decoded, columns=columns, offset=offset, bits=bits, general=packed.general)
     decode_general(layer, packed.general, order, columns, offset=offset, tile_shift=bits if packed.unpacked else 0)
@@ -136,7 +138,8 @@ def check_fully_connected(
         bias = folded if begin == 0 else np.zeros_like(folded)
         worst = np.maximum(-(least + bias), most + bias)
         _require(layer, (worst < 1 << 23) | (unit == 1), "bound of a packed pair between folds", order)
-    multiplier, addend, shift = (np.array(v, np.int64) for v in (packed.multiplier, packed.addend, packed.shift))
+    multiplier, shift = (np.array(v, np.int64) for v in (packed.multiplier, packed.shift))
+    addend = np.int64(packed.centre) << (shift - 1)
     body = LinearBody(
         np.ones(n, np.int64), np.zeros(n, np.int64), multiplier, addend, shift, layer.act_min, layer.act_max
     )

@@ -50,14 +50,13 @@ def decode_common(data: bytes, pairs: int, *, unpacked: bool, shift: int) -> Dec
     )
 
 
-def decode_own(data: bytes, pairs: int, *, unpacked: bool) -> Decoded:
-    """A ReLU stream with shifts of its own: per two channels two biases, ``pairs`` weight words, END with shifts, M0,
-    C0, M1, C1. Packed sums stand for 256 * acc."""
+def decode_own(data: bytes, pairs: int) -> Decoded:
+    """A ReLU stream with shifts of its own, packed: per two channels two biases, ``pairs`` weight words, END with
+    shifts, M0, C0, M1, C1. Sums stand for 256 * acc."""
     words = np.frombuffer(data, "<u4").reshape(-1, pairs + 7)
-    weights, end, sound = _pairs(words, 2, pairs, unpacked)
+    weights, end, sound = _pairs(words, 2, pairs, unpacked=False)
     start = words[:, :2].astype(np.int64)
-    if not unpacked:
-        start = np.stack([start[:, 0] << 8, start[:, 1] - start[:, 0]], axis=1)
+    start = np.stack([start[:, 0] << 8, start[:, 1] - start[:, 0]], axis=1)
     parameters = words[:, pairs + 3 :]
     return Decoded(
         weights,

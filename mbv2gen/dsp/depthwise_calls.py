@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mbv2gen.dsp.call_fields import table
+from mbv2gen.dsp.call_fields import general_pointer, table
 from mbv2gen.dsp.kernels import plane_body
 from mbv2gen.dsp.packing import PackedDepthwise
 from mbv2gen.network import Shape
@@ -22,14 +22,13 @@ def depthwise_call(
     shape: Shape,
     inputs: tuple[Buffer, ...],
     output: Buffer,
-    general: Fields,
 ) -> tuple[str, Fields]:
-    """-> (struct, fields); ``shape`` is the input's, ``general`` a mbv2_general. Columns want a table ``zeros`` too."""
+    """-> (struct, fields); ``shape`` is the input's. Columns want a table ``zeros`` too."""
     layout, rows = inputs[0].layout, (("input", rows_field(inputs[0])), ("output", rows_field(output)))
     channels = ("channels", packed.stream.channels)
     w = operator.window
     if isinstance(layout, RingColumns4):
-        return COLUMNS_STRUCT, _columns_fields(operator, packed, shape, inputs, output, general)
+        return COLUMNS_STRUCT, _columns_fields(operator, packed, shape, inputs, output)
     if isinstance(layout, Planes):
         body = Symbol(f"mbv2_{plane_body(operator, shape[:2])}_dsp")
         stream = ("stream", table("stream", packed.stream))
@@ -38,7 +37,7 @@ def depthwise_call(
         *rows,
         ("body", Symbol(f"mbv2_dw_rows{_form(operator)}_dsp")),
         ("stream", table("stream", packed.stream)),
-        ("general", general),
+        ("general", general_pointer(packed.general)),
         channels,
         ("in_w", shape[1]),
         ("out_w", w.output_size(shape[0], shape[1])[1]),
@@ -60,7 +59,6 @@ def _columns_fields(
     shape: Shape,
     inputs: tuple[Buffer, ...],
     output: Buffer,
-    general: Fields,
 ) -> Fields:
     w, layout = operator.window, inputs[0].layout
     assert isinstance(layout, RingColumns4)
@@ -71,7 +69,7 @@ def _columns_fields(
         ("body", Symbol(f"mbv2_dw_columns{_form(operator)}_dsp")),
         ("stream", table("stream", packed.stream)),
         ("zeros", TableName("zeros")),
-        ("general", general),
+        ("general", general_pointer(packed.general)),
         ("channels", packed.stream.channels),
         ("in_h", shape[0]),
         ("in_columns", layout.columns(shape)),

@@ -22,16 +22,16 @@ TURN = 8  # columns that the body takes between two looks for a fold
 
 @dataclass(frozen=True)
 class PackedFullyConnected:
-    """A fully connected layer: groups of eight outputs, then (in C) v = round(2 * acc * multiplier / 2**32) + addend -
-    (acc < 0), q = v >> shift clamped to act_min..act_max. x is int16 pairs of ``columns`` (values int8 + 128, 0 for
-    NOTHING), a word of -1 behind as many columns as each of ``folds`` says, -2 at the end."""
+    """A fully connected layer: groups of eight outputs, then v = round(2 * acc * multiplier / 2**32) +
+    (centre << (shift - 1)) - (acc < 0), q = v >> shift clamped to act_min..act_max. x is int16 pairs of ``columns``
+    (values int8 + 128, 0 for NOTHING), a word of -1 behind as many columns as each of ``folds`` says, -2 at the end."""
 
     columns: tuple[int, ...]
     folds: tuple[int, ...]
     outputs: int
     stream: Stream
     multiplier: tuple[int, ...]
-    addend: tuple[int, ...]
+    centre: int
     shift: tuple[int, ...]
 
 
@@ -65,7 +65,6 @@ def pack_fully_connected(rows: Layer, columns: Sequence[int]) -> PackedFullyConn
     matrix = weight_words(rows.weights, first, second, pairs, unpacked=False)
     matrix = matrix.reshape(len(start), 4, -1).transpose(0, 2, 1).reshape(len(start), -1)
     shift = np.where(rows.multiplier == 0, 1, -rows.shift)
-    addend = (np.int64(1) << (shift - 1)) + (rows.output_zero_point << shift)
     folds = _folds(rows, filled)
     assert folds is not None
     return PackedFullyConnected(
@@ -74,7 +73,7 @@ def pack_fully_connected(rows: Layer, columns: Sequence[int]) -> PackedFullyConn
         n,
         Stream(np.concatenate([start, matrix], axis=1).astype("<u4").tobytes(), len(channels)),
         tuple(rows.multiplier.tolist()),
-        tuple(addend.tolist()),
+        2 * rows.output_zero_point + 1,
         tuple(shift.tolist()),
     )
 

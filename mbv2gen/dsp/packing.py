@@ -140,12 +140,15 @@ def pack_relu(
 ) -> PackedRelu:
     """Streams of the ReLU bodies for a tile of ``pairs``: each column of the weights once, NOTHING where none stands.
 
-    ``unpacked``: for tiles of (x + 128) << 7 and a body with a weight a byte, shorter for few columns; any slot takes
-    any channel. ``head``: pairs the body takes before its loop. ``solver`` False: no common shift but for constants.
+    ``unpacked``: rather for tiles of (x + 128) << 7 and a body with a weight a byte, shorter for few columns, which has
+    no shifts of its own: only where all channels share the common one. ``head``: pairs the body takes before its loop.
+    ``solver`` False: no common shift but for constants.
     """
     assert refuses_relu(rows) is None, "the caller asks refuses_relu first"
     padded = pad_pairs(pairs, head)
     parameters = relu_parameters(rows, unpacked=unpacked, solver=solver)
+    if unpacked and not (parameters.common.solved | parameters.silent).all():
+        return pack_relu(rows, pairs, head=head, solver=solver)
     bias = folded_bias(rows, 128 if unpacked else 0)
     scale = UNPACKED_SCALE if unpacked else PACKED_SCALE
     start = np.where(parameters.silent, 0, bias << scale) + parameters.common.step
@@ -159,7 +162,7 @@ def pack_relu(
         unpacked,
         order,
         _common_stream(weights, parameters, start, common, padded, unpacked=unpacked),
-        _own_stream(weights, parameters, kept, own, padded, unpacked=unpacked),
+        _own_stream(weights, parameters, kept, own, padded),
         general_records(rows, bias, order, positions, padded, tile_shift=UNPACKED_SCALE if unpacked else 0),
         Statistics(
             int(sum(c != NOTHING and not parameters.silent[c] for c in common)),
@@ -270,16 +273,14 @@ def _common_stream(
     return stream(parts, len(channels))
 
 
-def _own_stream(
-    weights: Int64Array, p: ReluParameters, bias: Int64Array, channels: Int64Array, pairs: Pairs, *, unpacked: bool
-) -> Stream:
+def _own_stream(weights: Int64Array, p: ReluParameters, bias: Int64Array, channels: Int64Array, pairs: Pairs) -> Stream:
     """Per pair: both biases, weights, END with both shifts, M and C of both."""
     first, second = channels[::2], channels[1::2]
     shift = with_zero(p.own_shift)
     parameters = [columns_of(values, first, second) for values in (p.own_multiplier, p.own_addend)]
     parts = [
-        *(columns_of(bias << UNPACKED_SCALE, first, second) if unpacked else biases(bias, first, second)),
-        weight_words(weights, first, second, pairs, unpacked),
+        *biases(bias, first, second),
+        weight_words(weights, first, second, pairs, unpacked=False),
         end_words(shift[first] | shift[second] << 8),
         *(part[half] for half in range(2) for part in parameters),
     ]

@@ -33,7 +33,7 @@ _TILE_PAIR_BYTES = 16
 class Pointwise:
     """One body. ``output``: lines (ReLU, uint8 words of four pixels), sums (ReLU, added to int32), nhwc (linear, int8).
 
-    ``own_shifts``: each channel shifts by its own amount from the end word (ReLU only; linear bodies always do).
+    ``own_shifts``: each channel shifts by its own amount from the end word (packed ReLU; linear bodies always do).
     ``head``: pairs of input channels in the peeled first turn: there are 4 n of them, or 4 n + 2 where head is 2.
     """
 
@@ -170,8 +170,8 @@ def _relu_epilogue(body: Pointwise) -> Code:
     """y -> uint8; y = acc << 8 packed, << 7 unpacked (the tile is scaled by 128), and what its bias adds.
 
     Common shift: USAT8(SMMUL(y, M) >> 11), unpacked >> 9. Parameters: M0, M1. Own shifts: USAT8(SMMLA(y, M, C) >> s),
-    s = rs + 7, unpacked rs + 6, C = 2^(s-1) + 2^(s-1-rs): the double rounding of TFLite as one floor, exact for every
-    y. Parameters: M0, C0, M1, C1.
+    s = rs + 7, C = 2^(s-1) + 2^(s-1-rs): the double rounding of TFLite as one floor, exact for every y. Parameters: M0,
+    C0, M1, C1.
     """
     code: Code = []
     if body.packed:

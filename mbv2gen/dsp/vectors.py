@@ -83,14 +83,14 @@ def requantization(name: str) -> str:
 
 
 def mean(name: str) -> str:
-    """``void name(sums, args, out, out_end)``: int32 sums of a plane -> uint8 in int16, as fully_connected reads them.
-    One multiplier M, constant C and shift rs for all; two a turn.
+    """``void name(sums, args, out, out_end)``: int32 sums of a plane -> int8. One multiplier M, constant C and shift rs
+    for all; two a turn.
 
     r0 sums, r4 M, r5 C, r6 rs, r2 out, r3 its end.
     """
     code = ["push {r4-r9, lr}", "ldm r1, {r4, r5, r6}", "1:", "ldrd r7, r8, [r0], #8"]
     for x in ("r7", "r8"):
         code += [f"add r9, r5, {x}, asr #31", f"lsl {x}, {x}, #1", f"smmlar {x}, {x}, r4, r9"]
-        code += [f"asr {x}, {x}, r6", f"usat {x}, #8, {x}"]
-    code += ["pkhbt r7, r7, r8, lsl #16", "str r7, [r2], #4", "cmp r2, r3", "bne 1b"]
-    return function(name, "Means from sums: uint8 in int16, two a turn.", [*code, "pop {r4-r9, pc}"])
+        code += [f"asr {x}, {x}, r6", f"ssat {x}, #8, {x}"]
+    code += ["strb r8, [r2, #1]", "strb r7, [r2], #2", "cmp r2, r3", "bne 1b"]
+    return function(name, "Means from sums, int8, two a turn.", [*code, "pop {r4-r9, pc}"])

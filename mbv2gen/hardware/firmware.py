@@ -24,7 +24,7 @@ _HOST_FLAGS = ("-std=c11", "-O2", "-g", "-Wall", "-Wextra")
 _SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer")
 _SANITIZED = ("-O1", *_SANITIZERS)  # with -O2 the compiler takes twice as long, and the program is hardly faster
 _BOARD_FLAGS = (
-    "-std=c11", "-O2", "-g", "-Wall", "-Wextra", "-mthumb", "-ffunction-sections", "-fdata-sections",
+    "-std=c11", "-g", "-Wall", "-Wextra", "-mthumb", "-ffunction-sections", "-fdata-sections",
     "-mno-unaligned-access",
 )  # fmt: skip
 _FIRMWARE_FLAGS = (
@@ -151,13 +151,15 @@ def _build_board(
 ) -> Path:
     place = board.place
     soc = () if board.soc is None else (f"soc_{board.soc}.c",)
+    sources = _sources(folder, name, (*_BOARD_SOURCES, *port, *soc), (".c", ".S"))
+    optimization = "-Os" if any(source.endswith(".S") for _, source in sources) else "-O2"  # the loops are in assembly
     for memory in place.weights:
         build = Build(
             name=name,
             title=f"{name} on {board.name}",
             folder=folder,
             compiler=toolchain.require_arm_compiler(),
-            sources=_sources(folder, name, (*_BOARD_SOURCES, *port, *soc), (".c", ".S")),
+            sources=sources,
             generated=generated
             + _generated(
                 ("network.h", "board.h", "linker.ld"),
@@ -170,7 +172,7 @@ def _build_board(
                 weights_are_copied=board.is_copied(memory),
                 code_is_copied=board.is_copied(place.code),
             ),
-            flags=(f"-mcpu={board.core}", *board.flags, *_BOARD_FLAGS, *defines),
+            flags=(f"-mcpu={board.core}", *board.flags, optimization, *_BOARD_FLAGS, *defines),
             firmware_flags=_FIRMWARE_FLAGS,
             link_flags=(f"-mcpu={board.core}", "-mthumb", *board.flags, *_LINK_FLAGS),
             libraries=("-lgcc",),

@@ -20,7 +20,14 @@ class TableName:
     field: str
 
 
-Value: TypeAlias = "int | Symbol | TableName | tuple[int, ...] | Fields"
+@dataclass(frozen=True)
+class StructName:
+    """The address of a struct of the same call, by its field."""
+
+    field: str
+
+
+Value: TypeAlias = "int | StructName | Symbol | TableName | tuple[int, ...] | Fields"
 Fields: TypeAlias = "tuple[tuple[str, Value], ...]"
 
 NULL = Symbol("NULL")

@@ -20,7 +20,8 @@ class Work:
 
     ``order``: which channel stands at each position of the output, where the layout has an order of its own.
     ``bodies``: inner bodies that the call names. ``statistics``: channels by how they are computed, for the report.
-    ``packed``: what the tables were made of, for the check.
+    ``packed``: what the tables were made of, for the check. ``structs``: (field, type, fields) of structs that fields
+    point to.
     """
 
     struct: str
@@ -31,3 +32,4 @@ class Work:
     bodies: tuple[str, ...] = ()
     statistics: tuple[tuple[str, int], ...] = ()
     packed: Packed | None = None
+    structs: tuple[tuple[str, str, Fields], ...] = ()

@@ -47,31 +47,6 @@ static void find_columns(const mbv2_depthwise_columns_dsp *layer, const uint8_t 
     }
 }
 
-/* One output of a general channel; `x` is the first pixel of its window, counted from the first column on. */
-static int32_t products(const int8_t *w, const uint8_t *const *column, uint32_t c, uint32_t x, uint32_t beside) {
-    static const uint8_t byte[4] = {0, 2, 1, 3};
-    int32_t acc = 0;
-    for (uint32_t r = 0; r < 3; r++) {
-        for (uint32_t k = x; k < x + 3; k++) {
-            acc += w[3 * r + k - x] * column[3 * r + k / 4][4 * c + (k < beside ? 0u : byte[k % 4])];
-        }
-    }
-    return acc;
-}
-
-/* Channels that the fast body has left: the tile's values are replaced. */
-static void general_channels(const mbv2_depthwise_columns_dsp *layer, const uint8_t *const *column, int16_t *tile) {
-    const uint32_t *record = layer->general.records;
-    const uint32_t first = layer->pad_left ? 3 : 0, beside = first + layer->pad_left;
-    for (uint32_t i = 0; i < layer->general.count; i++, record += 7) {
-        const uint32_t c = record[0];
-        for (uint32_t x = 0; x < 4; x++) {
-            const int32_t acc = products((const int8_t *)(record + 4), column, c, first + x * layer->stride, beside);
-            tile[c / 2 * 8 + x * 2 + c % 2] = (int16_t)(mbv2_general_output(&layer->general, record, acc) + 128);
-        }
-    }
-}
-
 void mbv2_depthwise_conv_columns_s8_dsp(const mbv2_depthwise_columns_dsp *layer, uint8_t *arena, uint32_t unit) {
     const uint8_t *column[3 * WINDOW_COLUMNS];
     const int32_t y = (int32_t)(unit / layer->out_columns) * layer->stride - layer->pad_top;
@@ -79,5 +54,5 @@ void mbv2_depthwise_conv_columns_s8_dsp(const mbv2_depthwise_columns_dsp *layer,
     int16_t *tile = (int16_t *)(void *)mbv2_row(arena, &layer->output, unit);
     find_columns(layer, arena, y, x, column);
     layer->body(column, tile, layer->stream + layer->channels * MBV2_DW_CHANNEL_WORDS, layer->stream);
-    if (layer->general.count) general_channels(layer, column, tile);
+    if (layer->general) layer->general->body(layer, column, tile, 4);
 }

@@ -19,6 +19,6 @@ void mbv2_conv_1x1_sums_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, u
         (pixels == 4 ? layer->expand : layer->expand_rest)(in, step, tile, tile_end);
         if (own != sums) (pixels == 4 ? layer->body : layer->body_rest)(layer->stream, tile, sums, 0, own);
         if (end != own) (pixels == 4 ? layer->own_body : layer->own_body_rest)(layer->own_stream, tile, own, 0, end);
-        mbv2_general_sums(&layer->general, tile, sums, pixels);
+        if (layer->general) layer->general->body(layer, tile, sums, pixels);
     }
 }

@@ -9,11 +9,11 @@
 
 enum { GROUP_COLUMNS = 9 }; /* of four 3x3 windows at stride 2 */
 
-/* Columns [first, first + 9) of three rows from row `top` on, at `edge`, 28 bytes a row for each 3 channels. */
+/* Columns [first, first + 9) of three rows from row `top` on, `lead` bytes behind `edge`, 28 or 12 bytes a row. */
 static void copy_edge(const mbv2_conv_stem_dsp *layer, uint8_t *arena, int32_t top, int32_t first, uint32_t row_bytes) {
     const int32_t channels = layer->conv.in_c;
     for (int32_t r = 0; r < 3; r++) {
-        int8_t *to = (int8_t *)(arena + layer->edge) + (uint32_t)r * row_bytes;
+        int8_t *to = (int8_t *)(arena + layer->edge) + (uint32_t)r * row_bytes + layer->lead;
         const int32_t row = top + r;
         const int exists = row >= 0 && row < layer->conv.in_h;
         const int8_t *from = mbv2_row(arena, &layer->conv.input, exists ? (uint32_t)row : 0);
@@ -44,7 +44,7 @@ static void window_tile(const mbv2_conv_stem_dsp *layer, uint8_t *arena, const i
         const uint32_t edge_row = channels == 3 ? 28 : 12;
         const uint8_t *edge = arena + layer->edge;
         copy_edge(layer, arena, top, first, edge_row);
-        layer->im2col_edge(edge, edge + edge_row, edge + 2 * edge_row, tile);
+        layer->im2col(edge, edge + edge_row, edge + 2 * edge_row, tile);
     }
 }
 

@@ -23,8 +23,12 @@ extern "C" {
 #define MBV2_LINE_BYTES(width) ((uint32_t)(width) / 4u * 4u + 4u)
 enum { MBV2_LINES_LEAD = 4 };
 
-/* Channels that no fast body covers: `count` records of the general one. */
+/* Runs the channels of a layer that no fast body covers, behind it: of `in` (a tile, or pointers to rows or columns) to
+ * `out`, as the fast body does. */
+typedef void mbv2_general_body(const void *layer, const void *in, void *out, uint32_t pixels);
+
 typedef struct mbv2_general {
+    mbv2_general_body *body;
     const uint32_t *records; /* position, bias, multiplier, shift, weights in the tile's order, filled to a word */
     uint16_t count;
     uint16_t weights;        /* of a record */
@@ -42,7 +46,7 @@ typedef struct mbv2_conv_1x1_dsp {
     mbv2_pw_body *body, *body_rest, *own_body, *own_body_rest;
     const uint32_t *stream, *own_stream;
     uint16_t channels, own_channels;
-    mbv2_general general;
+    const mbv2_general *general; /* NULL: the fast bodies cover all channels */
     uint16_t in_h, in_c, width, out_c;
     uint16_t expand_pairs; /* pairs of channels that the input fills in a tile */
     uint8_t line_top;
@@ -54,7 +58,7 @@ typedef struct mbv2_conv_1x1_dsp {
 typedef struct mbv2_conv_stem_dsp {
     mbv2_conv_1x1_dsp conv; /* behind the window: pairs of window values, lines out */
     uint32_t edge;
-    mbv2_im2col_body *im2col, *im2col_edge;
+    mbv2_im2col_body *im2col;
     uint16_t in_w, out_h;
     uint8_t pad_top, pad_left;
     uint8_t lead, read_bytes; /* from a word to the first window of a group inside; of each row it reads */
@@ -67,7 +71,7 @@ typedef struct mbv2_depthwise_dsp {
     mbv2_rows output;
     mbv2_dw_rows_body *body;
     const uint32_t *stream;
-    mbv2_general general;
+    const mbv2_general *general; /* NULL: the fast bodies cover all channels */
     uint16_t channels, in_w, out_w; /* channels: even */
     uint8_t stride_h, stride_w, pad_left;
 } mbv2_depthwise_dsp;
@@ -99,7 +103,7 @@ typedef struct mbv2_depthwise_columns_dsp {
     mbv2_dw_columns_body *body;
     const uint32_t *stream;
     const uint32_t *zeros; /* a word a channel */
-    mbv2_general general;
+    const mbv2_general *general; /* NULL: the fast bodies cover all channels */
     uint16_t channels, in_h, in_columns, out_columns; /* channels: even */
     uint8_t stride, pad_top, pad_left, above;
 } mbv2_depthwise_columns_dsp;
@@ -119,13 +123,13 @@ typedef struct mbv2_add_dsp {
     int32_t constants[3];
 } mbv2_add_dsp;
 
-/* Mean of pool sums of `pixels` pixels. */
+/* Mean of pool sums. */
 typedef struct mbv2_mean_sums_dsp {
     mbv2_rows input;
     mbv2_rows output;
-    uint32_t channels;
-    int32_t pixels, multiplier, shift;
-    int16_t input_zero_point, output_zero_point;
+    uint32_t channels; /* even */
+    int32_t multiplier, shift;
+    int16_t output_zero_point;
 } mbv2_mean_sums_dsp;
 
 /* Fully connected. `words` is room for the inputs as pairs, filled up to `columns`, and for the words that fold. */
@@ -135,10 +139,10 @@ typedef struct mbv2_fully_connected_dsp {
     uint32_t words;
     const uint32_t *stream;
     const int32_t *multiplier;
-    const int8_t *shift;
+    const uint8_t *shift;  /* to the right, less 1 */
     const uint16_t *folds; /* columns before which to fold */
     uint16_t fold_count, inputs, columns, outputs;
-    int16_t output_zero_point, act_min, act_max;
+    int16_t centre, act_min, act_max; /* centre: 2 * output zero point + 1 */
 } mbv2_fully_connected_dsp;
 
 /* The name says the layouts: NHWC unless it says lines, columns, sums (output) or tile (input). A unit is a row, of kernels
@@ -170,10 +174,9 @@ uint8_t *mbv2_group_column(const mbv2_column_group *group, const mbv2_rows *last
 void mbv2_tile_to_lines(const mbv2_conv_1x1_dsp *layer, const int16_t *tile, uint8_t *out, uint32_t pixels);
 void mbv2_tile_to_nhwc(const mbv2_conv_1x1_dsp *layer, const int16_t *tile, int8_t *out, uint32_t pixels);
 
-void mbv2_general_sums(const mbv2_general *general, const int16_t *tile, int32_t *sums, uint32_t pixels);
-
-/* The output of a general channel, int8, for its accumulator without the bias. */
-int32_t mbv2_general_output(const mbv2_general *general, const uint32_t *record, int32_t acc);
+/* Bodies of mbv2_general: of pointwise layers from a tile, of depthwise ones from three rows, or from nine columns. */
+mbv2_general_body mbv2_general_lines_dsp, mbv2_general_nhwc_dsp, mbv2_general_sums_dsp;
+mbv2_general_body mbv2_general_rows_dsp, mbv2_general_columns_dsp;
 
 #ifdef __cplusplus
 }

@@ -79,14 +79,13 @@ enum {
  * pw_gap    adds each channel's pixels to int32 sums, 4-byte aligned; end = out + 4 * channels; `step` unused
  * pw_lin    to NHWC int8: pixel p of channel c at out[p * step + c]; end = out + channels, even. Writes nothing else.
  *           An odd number of channels takes two calls: the even part, then the last two channels once more.
- * _sh       each channel has its own shift;  _x  unpacked;  _xsh  both
+ * _sh       each channel has its own shift;  _x  unpacked
  * No body writes outside its outputs. */
 typedef void mbv2_pw_body(const void *stream, const void *tile, void *out, int32_t step, const void *end);
 
 mbv2_pw_body mbv2_pw_relu4_dsp, mbv2_pw_relu3_dsp, mbv2_pw_relu2_dsp, mbv2_pw_relu1_dsp;
 mbv2_pw_body mbv2_pw_relu4_sh_dsp, mbv2_pw_relu3_sh_dsp, mbv2_pw_relu2_sh_dsp, mbv2_pw_relu1_sh_dsp;
 mbv2_pw_body mbv2_pw_relu4_x_dsp, mbv2_pw_relu3_x_dsp, mbv2_pw_relu2_x_dsp, mbv2_pw_relu1_x_dsp;
-mbv2_pw_body mbv2_pw_relu4_xsh_dsp, mbv2_pw_relu3_xsh_dsp, mbv2_pw_relu2_xsh_dsp, mbv2_pw_relu1_xsh_dsp;
 mbv2_pw_body mbv2_pw_stem4_dsp, mbv2_pw_stem3_dsp, mbv2_pw_stem2_dsp, mbv2_pw_stem1_dsp;
 mbv2_pw_body mbv2_pw_stem4_sh_dsp, mbv2_pw_stem3_sh_dsp, mbv2_pw_stem2_sh_dsp, mbv2_pw_stem1_sh_dsp;
 mbv2_pw_body mbv2_pw_lin4_dsp, mbv2_pw_lin3_dsp, mbv2_pw_lin2_dsp, mbv2_pw_lin1_dsp;
@@ -185,14 +184,14 @@ typedef struct mbv2_requant {
 
 void mbv2_requant_s8_dsp(const void *accumulators, const mbv2_requant *arguments, void *out, const void *out_end);
 
-/* int32 sums over a plane of uint8 -> their means as uint8 in int16, which fc8_fold reads; an even number, not none.
- * USAT8(SMMLAR(2 * sum, M, C - (sum < 0)) >> rs): exact for any zero point; C = (1 << (rs - 1)) + (zero_point << rs) of
- * the uint8 output. Sums and out are 4-byte aligned. */
-typedef struct mbv2_mean_u8 {
+/* int32 sums over a plane -> their means as int8; an even number, not none.
+ * SSAT8(SMMLAR(2 * sum, M, C - (sum < 0)) >> rs): exact for any zero point where |sum| < 2^30 and rs is 1..22;
+ * C = (2 * zero_point + 1) << (rs - 1). Sums are 4-byte aligned. */
+typedef struct mbv2_mean_of_sums {
     int32_t multiplier, constant, shift;
-} mbv2_mean_u8;
+} mbv2_mean_of_sums;
 
-void mbv2_mean_u8_dsp(const void *sums, const mbv2_mean_u8 *arguments, void *out, const void *out_end);
+void mbv2_mean_s8_dsp(const void *sums, const mbv2_mean_of_sums *arguments, void *out, const void *out_end);
 
 #ifdef __cplusplus
 }

@@ -209,7 +209,6 @@ static void pw_lin(const void *stream, const void *tile, void *out, int32_t step
     POINTWISE(pw_relu##n, pw_relu(stream, tile, out, step, end, n, PACKED))                     \
     POINTWISE(pw_relu##n##_sh, pw_relu(stream, tile, out, step, end, n, OWN_SHIFTS))            \
     POINTWISE(pw_relu##n##_x, pw_relu(stream, tile, out, step, end, n, UNPACKED))               \
-    POINTWISE(pw_relu##n##_xsh, pw_relu(stream, tile, out, step, end, n, (uint32_t)UNPACKED | OWN_SHIFTS)) \
     POINTWISE(pw_stem##n, pw_relu(stream, tile, out, step, end, n, PACKED))                     \
     POINTWISE(pw_stem##n##_sh, pw_relu(stream, tile, out, step, end, n, OWN_SHIFTS))
 FOUR_SIZES(RELU)
@@ -495,12 +494,12 @@ void MBV2_TWIN(requant_s8)(const void *accumulators, const mbv2_requant *argumen
     }
 }
 
-void MBV2_TWIN(mean_u8)(const void *sums, const mbv2_mean_u8 *arguments, void *out, const void *out_end) {
+void MBV2_TWIN(mean_s8)(const void *sums, const mbv2_mean_of_sums *arguments, void *out, const void *out_end) {
     bytes_in in = (bytes_in)sums;
-    for (bytes_out o = (bytes_out)out; o != out_end; o += 2, in += 4) {
+    for (bytes_out o = (bytes_out)out; o != out_end; o++, in += 4) {
         const uint32_t sum = (uint32_t)int32_at(in), constant = (uint32_t)arguments->constant - (sum >> 31);
         const uint32_t v = high_product_rounded(sum << 1, (uint32_t)arguments->multiplier, constant);
-        put_int16(o, saturated_uint8(v, (uint32_t)arguments->shift));
+        *o = (uint8_t)saturated_int8(v, (uint32_t)arguments->shift);
     }
 }
 

@@ -27,10 +27,11 @@ void mbv2_fully_connected_s8_dsp(const mbv2_fully_connected_dsp *layer, uint8_t 
     write_words(layer, mbv2_row(arena, &layer->input, 0), words);
     for (uint32_t c = 0; c < layer->outputs; c += 8, stream += 8 + 2 * layer->columns) {
         int32_t acc[8];
+        const mbv2_requant requant = {layer->multiplier + c, layer->shift + c, layer->centre};
+        const uint32_t count = layer->outputs - c < 8 ? layer->outputs - c : 8;
         mbv2_fc8_fold_dsp(stream, words, acc, acc + 8);
-        for (uint32_t i = c; i < c + 8 && i < layer->outputs; i++) {
-            const int32_t value = mbv2_requantize(acc[i - c], layer->multiplier[i], layer->shift[i]) + layer->output_zero_point;
-            out[i] = (int8_t)mbv2_clamp(value, layer->act_min, layer->act_max);
-        }
+        mbv2_requant_s8_dsp(acc, &requant, out + c, out + c + count);
     }
+    if (layer->act_min == -128 && layer->act_max == 127) return;
+    for (uint32_t i = 0; i < layer->outputs; i++) out[i] = (int8_t)mbv2_clamp(out[i], layer->act_min, layer->act_max);
 }

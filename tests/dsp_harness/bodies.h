@@ -7,7 +7,7 @@
 /* X(name, pixels, form of the stream, kind): kind R = lines, S = sums, L = NHWC; the stem's take 4 n + 2 pairs of inputs. */
 #define POINTWISE_OF(X, n)                                                                    \
     X(pw_relu##n, n, 0, 'R') X(pw_relu##n##_sh, n, OWN_SHIFTS, 'R')                           \
-    X(pw_relu##n##_x, n, UNPACKED, 'R') X(pw_relu##n##_xsh, n, UNPACKED | OWN_SHIFTS, 'R')    \
+    X(pw_relu##n##_x, n, UNPACKED, 'R')                                                       \
     X(pw_stem##n, n, 0, 'T') X(pw_stem##n##_sh, n, OWN_SHIFTS, 'T')                           \
     X(pw_lin##n, n, LINEAR, 'L') X(pw_lin##n##_x, n, LINEAR | UNPACKED, 'L')                  \
     X(pw_gap##n, n, 0, 'S') X(pw_gap##n##_sh, n, OWN_SHIFTS, 'S')
@@ -48,7 +48,7 @@ DW_COLUMNS(DECLARE_DW_COLUMNS)
 DW_PLANES(DECLARE_DW_PLANES)
 void twin_fc8_fold(const void *stream, const void *x, void *out, const void *out_end);
 void twin_requant_s8(const void *accumulators, const mbv2_requant *arguments, void *out, const void *out_end);
-void twin_mean_u8(const void *sums, const mbv2_mean_u8 *arguments, void *out, const void *out_end);
+void twin_mean_s8(const void *sums, const mbv2_mean_of_sums *arguments, void *out, const void *out_end);
 void twin_add_mla(void *x0, const void *x1, const int32_t *constants, const void *x0_end);
 
 #endif

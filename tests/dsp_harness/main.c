@@ -267,13 +267,13 @@ static void compare_requantization(void) {
 static void compare_mean(void) {
     const uint32_t count = 2u * (1u + random_below(20));
     const int32_t shift = (int32_t)random_below(22);
-    const mbv2_mean_u8 arguments = {(int32_t)random_multiplier(), (int32_t)random_constant(), shift};
+    const mbv2_mean_of_sums arguments = {(int32_t)random_multiplier(), (int32_t)random_constant(), shift};
     new_world();
-    const uint32_t sums = allocate(4u * count, 4u * random_below(2)), out = allocate(2u * count, 4u * random_below(2));
+    const uint32_t sums = allocate(4u * count, 4u * random_below(2)), out = allocate(count, random_below(8));
     close_world();
-    mbv2_mean_u8_dsp(at(0, sums), &arguments, at(0, out), at(0, out + 2u * count));
-    twin_mean_u8(at(1, sums), &arguments, at(1, out), at(1, out + 2u * count));
-    check("mean_u8");
+    mbv2_mean_s8_dsp(at(0, sums), &arguments, at(0, out), at(0, out + count));
+    twin_mean_s8(at(1, sums), &arguments, at(1, out), at(1, out + count));
+    check("mean_s8");
 }
 
 static void compare_all(void) {
