@@ -20,6 +20,7 @@ from mbv2gen import (
     report,
     targets,
 )
+from mbv2gen.dsp.call_fields import BodySet
 from mbv2gen.dsp.ranges import Ranges, ranges
 from mbv2gen.errors import Mbv2genError
 from mbv2gen.network import Network
@@ -124,7 +125,8 @@ def plan_network(quantized: QuantizedNetwork, options: Options, known: Ranges) -
 
 def complete_program(quantized: QuantizedNetwork, planned: Plan, options: Options, known: Ranges) -> program.Program:
     """Plan -> Program, checked."""
-    complete = program.program(quantized, planned, options.target, known)
+    bodies = BodySet(few=options.objective.is_small)
+    complete = program.program(quantized, planned, options.target, known, bodies)
     program_interpreter.check_arena(complete)
     packing_check.check_packing(complete)
     return complete

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from mbv2gen import __version__, ownership, resources, row_work
 from mbv2gen.dsp import bodies as dsp_bodies
+from mbv2gen.dsp.call_fields import FEW
 from mbv2gen.identifiers import comment
 from mbv2gen.packing.fields import StructName, Symbol, TableName, Value
 from mbv2gen.packing.plain_calls import rows_field
@@ -89,7 +90,8 @@ def render(program: Program, name: str, command: str) -> dict[str, str]:
         files[f"{name}_pixels.c"] = "pixels.c.j2"
     rendered = {}
     if program.inner_bodies:
-        rendered[DSP_ASSEMBLY] = dsp_bodies.render(program.target, program.inner_bodies)
+        assembly = [body for body in program.inner_bodies if not body.startswith(FEW)]
+        rendered[DSP_ASSEMBLY] = dsp_bodies.render(program.target, assembly)
     context["sources"] = sorted(f for f in (*files, *kernels, *rendered) if f.endswith((".c", ".S")))
     rendered |= {file: environment.get_template(template).render(context) for file, template in files.items()}
     return rendered | {file: (_kernels_dir() / file).read_text(encoding="utf-8") for file in kernels}
@@ -101,10 +103,11 @@ def kernel_files(program: Program) -> tuple[str, ...]:
     bodies = sorted({_FILES.get(body, body) for body in program.bodies})
     dsp = ("mbv2_dsp.h", "mbv2_dsp_bodies.h", "mbv2_dsp_rows.c", "mbv2_dsp_twins.c") if program.inner_bodies else ()
     general = ("mbv2_dsp_general.c",) if any(call.work.structs for call in program.calls) else ()
+    few = ("mbv2_dsp_few.h",) if any(body.startswith(FEW) for body in program.inner_bodies) else ()
     sums = ("mbv2_tap_sums.h",) if "conv_1x1_sums_s8_dsp" in program.bodies else ()
     pixels = program.network.pixel_input
     area = ("mbv2_pixels.h", "mbv2_pixels.c") if pixels is not None and pixels.resize in INTEGER_RESIZES else ()
-    return COMMON + area + dot + dsp + general + sums + tuple(f"mbv2_{body}.c" for body in bodies)
+    return COMMON + area + dot + dsp + general + few + sums + tuple(f"mbv2_{body}.c" for body in bodies)
 
 
 def _kernels_dir() -> Path:

@@ -9,6 +9,7 @@ import functools
 import hashlib
 from dataclasses import dataclass
 
+from mbv2gen.dsp.call_fields import FASTEST, BodySet
 from mbv2gen.dsp.calls import DSP_BODIES, DspPacker
 from mbv2gen.dsp.ranges import Ranges
 from mbv2gen.packing.plain_calls import plain_work
@@ -180,10 +181,10 @@ class Program:
         )
 
 
-def program(network: QuantizedNetwork, plan: Plan, target: str, known: Ranges) -> Program:
-    """Fill in the plan: every call with its literal arguments and packed tables."""
+def program(network: QuantizedNetwork, plan: Plan, target: str, known: Ranges, bodies: BodySet = FASTEST) -> Program:
+    """Fill in the plan: every call with its literal arguments and packed tables; dsp kernels with inner ``bodies``."""
     block_of = {name: block.name for block in network.blocks for _, name in block.roles}
-    dsp = DspPacker(network, known) if any(c.contract.body in DSP_BODIES for c in plan.candidates) else None
+    dsp = DspPacker(network, known, bodies) if any(c.contract.body in DSP_BODIES for c in plan.candidates) else None
     calls = []
     segments = []
     for segment in plan.segments:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -10,25 +12,54 @@ from mbv2gen.dsp.streams import General, Stream
 from mbv2gen.packing.fields import NULL, Fields, StructName, Symbol, TableName, Value
 from mbv2gen.packing.tables import Table
 
+FEW = "mbv2_few_"
+"""Begins the names of bodies that are made of others."""
+
 Structs: TypeAlias = "tuple[tuple[str, str, Fields], ...]"
 
 
 def symbols(fields: Fields) -> tuple[str, ...]:
-    """The bodies that fields name, nested ones too."""
+    """The bodies that fields name, nested ones too, and those that few bodies are made of."""
     names: set[str] = set()
     for _, value in fields:
         if isinstance(value, Symbol) and value != NULL:
             names.add(value.name)
+            if value.name.startswith(FEW):
+                names.add(f"mbv2_{made_of(value.name.removeprefix(FEW))}_dsp")
         elif isinstance(value, tuple) and value and isinstance(value[0], tuple):
             names.update(symbols(value))
     return tuple(sorted(names))
 
 
-def group_bodies(kind: str, suffix: str, width: int) -> list[Value]:
-    """Bodies of a group of four pixels and of a row's last one to three."""
-    four: Value = Symbol(f"mbv2_{kind}4{suffix}_dsp") if width >= 4 else NULL
-    rest: Value = Symbol(f"mbv2_{kind}{width % 4}{suffix}_dsp") if width % 4 else NULL
-    return [four, rest]
+@dataclass(frozen=True)
+class BodySet:
+    """Which inner bodies a program may use: ``few`` different ones, for the least code, or the fastest; ``solver``
+    False: none that shares a shift between channels, so that the fallback bodies run."""
+
+    few: bool = False
+    solver: bool = True
+
+    def of_group(self, kind: str, suffix: str, width: int) -> list[Value]:
+        """Bodies of a group of four pixels and of a row's last one to three."""
+        four, rest = 4 if width >= 4 else 0, width % 4
+        return [self._body(f"{kind}{pixels}{suffix}") if pixels else NULL for pixels in (four, rest)]
+
+    def _body(self, name: str) -> Symbol:
+        return Symbol(FEW + name) if self.few and made_of(name) != name else Symbol(f"mbv2_{name}_dsp")
+
+
+def made_of(body: str) -> str:
+    """The body of four pixels or of one by which mbv2_dsp_few.h does the work of ``body``; itself where there is none.
+
+    To lines words are written whole, and sums are added up from such words; tiles and NHWC are made pixel by pixel.
+    """
+    kind, pixels, suffix = re.fullmatch(r"(\D+)(\d)(\w*)", body).groups()  # type: ignore[union-attr]
+    if kind in ("pw_relu", "pw_gap"):
+        return f"pw_relu4{suffix}"
+    return body if pixels == "4" else f"{kind}1{suffix}"
+
+
+FASTEST = BodySet()
 
 
 def named(names: tuple[str, ...], values: list[Value]) -> Fields:

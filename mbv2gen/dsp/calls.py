@@ -12,10 +12,10 @@ from dataclasses import replace
 import numpy as np
 
 from mbv2gen.dsp.call_fields import (
+    BodySet,
     Structs,
     general_pointer,
     general_structs,
-    group_bodies,
     named,
     statistics,
     symbols,
@@ -23,16 +23,15 @@ from mbv2gen.dsp.call_fields import (
     tables_of,
 )
 from mbv2gen.dsp.depthwise_calls import COLUMNS_STRUCT, depthwise_call
-from mbv2gen.dsp.fully_connected import pack_fully_connected
 from mbv2gen.dsp.kernels import DSP, NARROW, stem_tile_bytes
 from mbv2gen.dsp.packing import PackedRelu, pack_depthwise, pack_linear, pack_relu
 from mbv2gen.dsp.ranges import Layer, Ranges
-from mbv2gen.dsp.requantization import solve_add
-from mbv2gen.dsp.streams import General, position_pairs
+from mbv2gen.dsp.streams import TURN, General, position_pairs
 from mbv2gen.dsp.tiles import STEM1_PAIRS, STEM3_PAIRS, Pairs, byte_pairs, expand_pairs
+from mbv2gen.dsp.vector_calls import add_work, fully_connected_work, mean_work
 from mbv2gen.network import Shape
-from mbv2gen.packing.fields import NULL, Fields, Symbol, TableName, Value
-from mbv2gen.packing.plain_calls import plain_work, rows_field
+from mbv2gen.packing.fields import NULL, Fields, Symbol, Value
+from mbv2gen.packing.plain_calls import rows_field
 from mbv2gen.packing.tables import Table
 from mbv2gen.plan import Buffer
 from mbv2gen.planning.channel_order import Order, even
@@ -49,20 +48,20 @@ from mbv2gen.quantized_network import (
     QuantizedNetwork,
 )
 
+COMMON_WORDS = 4  # of a pair in the stream of a common shift, besides weights
+
 DSP_BODIES = frozenset(contract.body for contract in DSP)
-
-
 RELU_BODIES = frozenset(f"conv_1x1_{to}_s8_dsp" for to in ("lines", "columns", "planes", "sums"))
 
 
 class DspPacker:
     """Packs the layers of one network in turn; remembers the order of channels of the tensors it has written."""
 
-    def __init__(self, network: QuantizedNetwork, known: Ranges, solver: bool = True) -> None:
+    def __init__(self, network: QuantizedNetwork, known: Ranges, bodies: BodySet) -> None:
         self._network = network
         self._known = known
         self._orders: dict[str, Order] = {}
-        self._solver = solver
+        self._bodies = bodies
 
     def work(
         self,
@@ -76,13 +75,15 @@ class DspPacker:
         """The work of a dsp kernel; ``scratch`` is the offset of its room in the arena, ``passing`` its second ring."""
         rows: Fields = (("input", rows_field(inputs[0])), ("output", rows_field(output)))
         if isinstance(operator, QAdd):
-            return self._add(operator, inputs, output)
+            return add_work(self._network, operator, inputs, output)
         if isinstance(operator, QMean):
-            return self._mean(operator, rows)
+            self._orders[operator.outputs[0]] = self._orders[operator.inputs[0]]
+            return mean_work(self._network, operator, rows, self._orders[operator.inputs[0]])
         assert isinstance(operator, QConv2D | QDepthwiseConv2D | QFullyConnected)
         canonical = self._known.layer(operator)
         if isinstance(operator, QFullyConnected):
-            return self._fully_connected(operator, canonical, rows, scratch or 0)
+            order = self._orders.get(operator.inputs[0], tuple(range(operator.weights.shape[1])))
+            return fully_connected_work(operator, canonical, order, rows, scratch or 0)
         if isinstance(operator, QDepthwiseConv2D):
             return self._depthwise(operator, canonical, inputs, output)
         group = self._group(operator, output, passing)
@@ -110,7 +111,8 @@ class DspPacker:
         c = self._network.shape(operator.inputs[0])[2]
         lines = body != "conv_1x1_sums_s8_dsp"
         pairs = expand_pairs(c) if c % 4 == 0 else byte_pairs(c)
-        packed = pack_relu(rows, pairs, unpacked=lines and c < NARROW and c % 4 == 0, solver=self._solver)
+        narrow = lines and c < NARROW and c % 4 == 0 and not self._bodies.few
+        packed = pack_relu(rows, pairs, unpacked=narrow, solver=self._bodies.solver)
         form = "tile_s" if packed.unpacked else "tile" if c % 4 == 0 else "bytes"
         self._orders[operator.outputs[0]] = packed.order
         fields = self._relu_fields(operator, packed, "relu" if lines else "gap", source, output, scratch, form)
@@ -131,14 +133,16 @@ class DspPacker:
         shape = self._network.shape(operator.outputs[0])
         layout, out_c = output.layout, shape[2]
         width, line_bytes = _line(layout, shape)
+        if kind == "gap":
+            line_bytes = 4 * (len(packed.pairs) + COMMON_WORDS)
         bodies: list[Value] = []
         for stream, suffix in ((packed.common, "_x" if packed.unpacked else ""), (packed.own, "_sh")):
-            bodies += group_bodies(f"pw_{kind}", suffix, width) if stream.channels else [NULL, NULL]
+            bodies += self._bodies.of_group(f"pw_{kind}", suffix, width) if stream.channels else [NULL, NULL]
         return (
             ("input", rows_field(source)),
             ("output", rows_field(output)),
             ("tile", scratch),
-            *named(("expand", "expand_rest"), group_bodies(f"expand_{form}", "", width) if form else [NULL, NULL]),
+            *named(("expand", "expand_rest"), self._expand(form, width)),
             *named(("body", "body_rest", "own_body", "own_body_rest"), bodies),
             ("stream", table("stream", packed.common)),
             ("own_stream", table("own_stream", packed.own)),
@@ -155,16 +159,21 @@ class DspPacker:
             ("band", 1),
         )
 
+    def _expand(self, form: str | None, width: int) -> list[Value]:
+        """Bodies that make tiles of NHWC; none where the input is tiles."""
+        return self._bodies.of_group(f"expand_{form}", "", width) if form else [NULL, NULL]
+
     def _stem(self, operator: QConv2D, rows: Layer, source: Buffer, output: Buffer, scratch: int) -> Work:
         _, w, c = self._network.shape(operator.inputs[0])
-        packed = pack_relu(rows, STEM3_PAIRS if c == 3 else STEM1_PAIRS, head=2, solver=self._solver)
+        kind, head = ("relu", TURN) if self._bodies.few else ("stem", 2)  # a tile read beyond its end: into the edge
+        packed = pack_relu(rows, STEM3_PAIRS if c == 3 else STEM1_PAIRS, head=head, solver=self._bodies.solver)
         self._orders[operator.outputs[0]] = packed.order
         window = operator.window
         lead = -window.pad_left * c % 4
         aligned = source.row_bytes % 4 == 0 and (c == 1 or lead in (0, 1))
         inside = f"mbv2_im2col{c}_" + (f"lead{lead}_dsp" if aligned else "bytes_dsp")
         fields: Fields = (
-            ("conv", self._relu_fields(operator, packed, "stem", source, output, scratch, None)),
+            ("conv", self._relu_fields(operator, packed, kind, source, output, scratch, None)),
             ("edge", scratch + stem_tile_bytes(c)),
             ("im2col", Symbol(inside)),
             ("in_w", w),
@@ -191,12 +200,12 @@ class DspPacker:
         bodies: list[Value] = []
         for stream in (packed.stream, packed.rest):
             suffix = "_x" if packed.unpacked else ""
-            bodies += group_bodies("pw_lin", suffix, w) if stream.channels else [NULL, NULL]
+            bodies += self._bodies.of_group("pw_lin", suffix, w) if stream.channels else [NULL, NULL]
         weights = 2 * len(packed.pairs)
         fields: Fields = (
             *buffers,
             ("tile", scratch or 0),
-            *named(("expand", "expand_rest"), group_bodies(f"expand_{form}", "", w) if form else [NULL, NULL]),
+            *named(("expand", "expand_rest"), self._expand(form, w)),
             *named(("body", "body_rest", "own_body", "own_body_rest"), bodies),
             ("stream", table("stream", packed.stream)),
             ("own_stream", table("own_stream", packed.rest)),
@@ -221,7 +230,7 @@ class DspPacker:
         return Work("mbv2_conv_1x1_dsp", fields, (), tables, None, symbols(fields), counts, packed, structs)
 
     def _depthwise(self, operator: QDepthwiseConv2D, rows: Layer, inputs: tuple[Buffer, ...], output: Buffer) -> Work:
-        packed = pack_depthwise(rows, self._orders[operator.inputs[0]], solver=self._solver)
+        packed = pack_depthwise(rows, self._orders[operator.inputs[0]], solver=self._bodies.solver)
         self._orders[operator.outputs[0]] = packed.order
         struct, fields = depthwise_call(operator, packed, self._network.shape(operator.inputs[0]), inputs, output)
         form = "columns" if struct == COLUMNS_STRUCT else "rows"
@@ -230,54 +239,6 @@ class DspPacker:
         tables += zeros if struct == COLUMNS_STRUCT else ()
         counts, structs = statistics(packed.statistics), self._general(operator, packed.general, 9, form)
         return Work(struct, fields, (), tables, packed.order, symbols(fields), counts, packed, structs)
-
-    def _fully_connected(self, operator: QFullyConnected, rows: Layer, buffers: Fields, scratch: int) -> Work:
-        inputs = self._orders.get(operator.inputs[0], tuple(range(operator.weights.shape[1])))
-        packed = pack_fully_connected(rows, inputs)
-        folds = np.array(packed.folds, np.uint16)
-        fields: Fields = (
-            *buffers,
-            ("words", scratch),
-            ("stream", TableName("stream")),
-            ("multiplier", TableName("multiplier")),
-            ("shift", TableName("shift")),
-            ("folds", TableName("folds") if len(folds) else NULL),
-            ("fold_count", len(folds)),
-            ("inputs", len(inputs)),
-            ("columns", len(packed.columns)),
-            ("outputs", packed.outputs),
-            ("centre", packed.centre),
-            ("act_min", operator.act_min),
-            ("act_max", operator.act_max),
-        )
-        tables = (
-            *tables_of(("stream", packed.stream, len(packed.columns))),
-            Table("multiplier", "int32_t", np.array(packed.multiplier, np.int32)),
-            Table("shift", "uint8_t", np.array(packed.shift, np.uint8) - 1),
-            *((Table("folds", "uint16_t", folds),) if len(folds) else ()),
-        )
-        bodies = ("mbv2_fc8_fold_dsp", "mbv2_requant_s8_dsp")
-        return Work("mbv2_fully_connected_dsp", fields, (), tables, None, bodies, (), packed)
-
-    def _mean(self, operator: QMean, buffers: Fields) -> Work:
-        order = self._orders[operator.inputs[0]]
-        self._orders[operator.outputs[0]] = order
-        assert self._network.tensor(operator.inputs[0]).zero_point == -128, "sums are of int8 + 128"
-        fields: Fields = (
-            *buffers,
-            ("channels", len(order)),
-            ("multiplier", operator.multiplier),
-            ("shift", operator.shift),
-            ("output_zero_point", self._network.tensor(operator.outputs[0]).zero_point),
-        )
-        return Work("mbv2_mean_sums_dsp", fields, (), (), order, ("mbv2_mean_s8_dsp",))
-
-    def _add(self, operator: QAdd, inputs: tuple[Buffer, ...], output: Buffer) -> Work:
-        found = solve_add(self._network, operator)
-        assert found is not None, "the contract applies only where there are coefficients"
-        plain = plain_work(self._network, operator, "add_s8", inputs, output, None)
-        fields: Fields = (("plain", plain.fields), ("constants", (found.a, found.b, found.c)))
-        return Work("mbv2_add_dsp", fields, plain.arguments, (), None, ("mbv2_add_mla_dsp",))
 
     def _relu_work(self, struct: str, operator: QConv2D, fields: Fields, packed: PackedRelu, form: str) -> Work:
         weights = 2 * len(packed.pairs)

@@ -141,20 +141,18 @@ def _two_pairs_of_bytes(at: int, offset: int, next_offset: int) -> Code:
 def im2col3(name: str, lead: int) -> str:
     """Four 3x3x3 windows at stride 2 (6 bytes) whose first byte is ``lead`` (0 or 1) bytes behind a word.
 
-    r0-r2: the words of the three rows; r3: tile of STEM3_PAIRS. Each row is loaded whole, seven words.
+    r0-r2: the words of the three rows; r3: tile of STEM3_PAIRS. Each row is loaded whole, seven words. Rows take turns:
+    the next one comes to r0, and 0 behind the last; lr is where their last bytes go.
     """
-    code = ["push {r4-r11, lr}"]
-    for row in range(3):
-        code.append(f"ldm r{row}, {{r4-r10}}")
-        for window in range(4):
-            at, to = lead + 6 * window, 64 * row + 4 * window
-            code += _two_pairs_of_bytes(at, to, to + 32) + _two_pairs_of_bytes(at + 1, to + 16, to + 48)
-            word, byte = divmod(at + 8, 4)
-            code.append(_byte("r11", _COLUMNS[word], byte))
-            code.append((f"strh r11, [r3, #{192 + 4 * window}]", f"strh r11, [r3, #{194 + 4 * window}]",
-                         f"str r11, [r3, #{208 + 4 * window}]")[row])  # fmt: skip
-    return function(name, f"Four 3x3x3 windows at stride 2 -> tile; rows start {lead} bytes behind a word.",
-                    [*code, "pop {r4-r11, pc}"])  # fmt: skip
+    code = ["push {r4-r11, lr}", "add lr, r3, #192", "1:", "ldm r0, {r4-r10}"]
+    for window in range(4):
+        at, to = lead + 6 * window, 4 * window
+        code += _two_pairs_of_bytes(at, to, to + 32) + _two_pairs_of_bytes(at + 1, to + 16, to + 48)
+        word, byte = divmod(at + 8, 4)
+        code += [_byte("r11", _COLUMNS[word], byte), f"strh r11, [lr, #{4 * window}]"]
+    code += ["adds r3, #64", "add lr, lr, #2", "movs r0, r1", "mov r1, r2", "mov r2, #0", "beq 2f"]
+    code += ["cmp r1, #0", "it eq", "addeq lr, lr, #12", "b 1b", "2:", "pop {r4-r11, pc}"]
+    return function(name, f"Four 3x3x3 windows at stride 2 -> tile; rows start {lead} bytes behind a word.", code)
 
 
 def im2col1(name: str, lead: int) -> str:
@@ -179,7 +177,7 @@ def im2col3_bytes(name: str) -> str:
         code.append(f"ldrsb r12, [r{row}], #6")
         code += [f"pkhbt {a}, {a}, {b}, lsl #16" for a, b in (("r12", "r5"), ("r4", "r6"), ("r7", "r9"), ("r8", "r10"))]
         code += [f"str {a}, [r3, #{64 * row + 16 * k}]" for k, a in enumerate(("r12", "r4", "r7", "r8"))]
-        code.append(("strh r11, [r3, #192]", "strh r11, [r3, #194]", "str r11, [r3, #208]")[row])
+        code.append(f"strh r11, [r3, #{(192, 194, 208)[row]}]")
     code += ["adds r3, #4", "cmp r3, lr", "bne 1b", "pop {r4-r11, pc}"]
     return function(name, "Four 3x3x3 windows at stride 2 -> tile; rows at any address.", code)
 

@@ -39,13 +39,18 @@ class Objective:
 
     def within(self, limit: int | None) -> Objective:
         """The same in at most ``limit`` bytes: tight kernels too, where the styles are free."""
-        styles = self.styles if self == SIZE or limit is None else RAM.styles
+        styles = self.styles if self.is_small or limit is None else RAM.styles
         return replace(self, styles=styles, limit=limit)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether few bytes of code count more than instructions."""
+        return self.styles == SIZE.styles
 
     @property
     def unlimited(self) -> Objective:
         """What takes the least memory with the styles of this one."""
-        return SIZE if self.styles == SIZE.styles else RAM
+        return SIZE if self.is_small else RAM
 
 
 SPEED = Objective("speed", (FAST,), (FAST,))

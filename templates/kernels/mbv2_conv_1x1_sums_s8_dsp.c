@@ -17,8 +17,8 @@ void mbv2_conv_1x1_sums_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, u
     for (uint32_t x = 0; x < layer->width; x += 4, in += 4 * step) {
         const uint32_t pixels = layer->width - x < 4 ? layer->width - x : 4;
         (pixels == 4 ? layer->expand : layer->expand_rest)(in, step, tile, tile_end);
-        if (own != sums) (pixels == 4 ? layer->body : layer->body_rest)(layer->stream, tile, sums, 0, own);
-        if (end != own) (pixels == 4 ? layer->own_body : layer->own_body_rest)(layer->own_stream, tile, own, 0, end);
+        if (own != sums) (pixels == 4 ? layer->body : layer->body_rest)(layer->stream, tile, sums, layer->line_bytes, own);
+        if (end != own) (pixels == 4 ? layer->own_body : layer->own_body_rest)(layer->own_stream, tile, own, layer->line_bytes, end);
         if (layer->general) layer->general->body(layer, tile, sums, pixels);
     }
 }

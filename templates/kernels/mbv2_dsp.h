@@ -50,7 +50,7 @@ typedef struct mbv2_conv_1x1_dsp {
     uint16_t in_h, in_c, width, out_c;
     uint16_t expand_pairs; /* pairs of channels that the input fills in a tile */
     uint8_t line_top;
-    uint16_t line_bytes; /* from channel to channel, where the output is lines or planes */
+    uint16_t line_bytes; /* from channel to channel, where the output is lines or planes; of a pair in `stream`: sums */
     uint8_t band;        /* rows of the output that a unit makes */
 } mbv2_conv_1x1_dsp;
 
@@ -117,9 +117,10 @@ typedef struct mbv2_depthwise_planes_dsp {
     uint16_t channels, lead; /* channels: even; lead: bytes in front of the first plane */
 } mbv2_depthwise_planes_dsp;
 
-/* Residual addition; constants of the fast body, and the plain description for what is left of a row. */
+/* Residual addition; the output may lie exactly on input 0. */
 typedef struct mbv2_add_dsp {
-    mbv2_add plain;
+    mbv2_rows input_0, input_1;
+    mbv2_rows output;
     int32_t constants[3];
 } mbv2_add_dsp;
 

@@ -106,7 +106,7 @@ mbv2_expand_body mbv2_expand_bytes4_dsp, mbv2_expand_bytes3_dsp, mbv2_expand_byt
 
 /* Four 3x3 windows at stride 2 of an NHWC image -> tile. r0-r2: the windows' rows, r3: tile.
  * im2col3 (3 channels): 14 pairs; row r gives pairs 4r..4r+3 = bytes (0,2) (1,3) (4,6) (5,7); pair 12 = byte 8 of rows
- *   0 and 1, pair 13 = byte 8 of row 2 and its sign.
+ *   0 and 1, pair 13 = byte 8 of row 2 and nothing.
  * im2col1 (1 channel): 6 pairs; row r gives pairs 2r = bytes (0,2) and 2r+1 = byte 1 and its sign.
  * _leadN: rows are pointers to words, the first window begins N bytes behind them; 28 (im2col3) or 12 (im2col1) bytes
  * of each row are read. _bytes: rows are pointers to the first window, at any address; 27 or 9 bytes are read. */

@@ -273,7 +273,7 @@ static void im2col3(const void *row0, const void *row1, const void *row2, void *
         }
         put_int16(t + PAIR_BYTES * 12, signed_byte(rows[0][6 * window + 8]));
         put_int16(t + PAIR_BYTES * 12 + 2, signed_byte(rows[1][6 * window + 8]));
-        put_pair(t + PAIR_BYTES * 13, rows[2] + 6 * window, 8, -1);
+        put_int16(t + PAIR_BYTES * 13, signed_byte(rows[2][6 * window + 8]));
     }
 }
 
