@@ -34,6 +34,8 @@ _FILES = {  # of kernels that share one
     "conv_1x1_columns_s8_dsp": "columns_s8_dsp",
     "depthwise_conv_columns_s8_dsp": "columns_s8_dsp",
     "conv_stem_columns_s8_dsp": "conv_stem_s8_dsp",
+    "conv_stem_nhwc_s8_dsp": "conv_stem_s8_dsp",
+    "depthwise_conv_nhwc_s8_dsp": "depthwise_conv_s8_dsp",
 }
 _DOT_BODIES = frozenset({"conv_1x1_s8", "conv_1x1_lines_s8", "fully_connected_s8"})
 

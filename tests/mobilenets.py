@@ -19,6 +19,22 @@ from mbv2gen.seeded_mobilenet import (
 __all__ = ["BOTTLENECKS", "divisible", "mobilenet_v2", "one_block", "random_blocks"]
 
 
+def mobilenet_v1(resolution: int, *, kernel: int = 3, seed: int = 0) -> QuantizedNetwork:
+    """A small MobileNetV1: depthwise convolutions of ``kernel`` and pointwise ones, each with its ReLU6, no residuals."""
+    b = _Builder(np.random.default_rng(seed), "torch")
+    b.tensors["input"] = QTensor("input", (resolution, resolution, 3), float(np.float32(1 / 64)), 0)
+    x = b.conv("input", "stem", 8, b.window((resolution, resolution), 2), RELU6)
+    b.block("stem", "Stem", "conv")
+    for index, (channels, stride) in enumerate(((16, 1), (24, 2), (24, 1), (40, 2))):
+        pad = kernel // 2
+        x = b.depthwise(x, f"depthwise{index}", Window(kernel, kernel, stride, stride, pad, pad, pad, pad))
+        x = b.conv(x, f"pointwise{index}", channels, Window(), RELU6)
+        b.block(f"separable{index}", "Layer", "depthwise", "pointwise")
+    x = b.fully_connected(b.mean(x, "pool"), "classifier", 5)
+    b.block("head", "Head", "pool", "classifier")
+    return b.network("mobilenet_v1")
+
+
 def one_block(size: tuple[int, int], stride: int, padding: str, *, residual: bool = False) -> QuantizedNetwork:
     """A pointwise convolution to 4 channels and an inverted residual of 16, for pictures of ``size`` = (h, w)."""
     b = Builder(np.random.default_rng(0), padding)

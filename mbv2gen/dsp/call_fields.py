@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import numpy as np
 
 from mbv2gen.dsp.streams import General, Stream
+from mbv2gen.network import Shape
 from mbv2gen.packing.fields import NULL, Fields, StructName, Symbol, TableName, Value
 from mbv2gen.packing.tables import Table
+from mbv2gen.planning.layouts import Layout, Planes, UInt8Lines
+from mbv2gen.planning.ring_columns import RingColumns4
+from mbv2gen.planning.work import Work
 
 FEW = "mbv2_few_"
 """Begins the names of bodies that are made of others."""
@@ -103,3 +107,20 @@ def tables_of(*parts: tuple[str, Stream | General, int]) -> tuple[Table, ...]:
 
 def statistics(statistics: object) -> tuple[tuple[str, int], ...]:
     return tuple(sorted((name, int(value)) for name, value in vars(statistics).items()))
+
+
+def grouped(work: Work, inner: str, group: Fields) -> Work:
+    """``work`` in columns: its struct with the group's fields behind it."""
+    if not group:
+        return work
+    fields: Fields = ((inner, work.fields), ("group", group))
+    return replace(work, struct=work.struct.replace("_dsp", "_columns_dsp"), fields=fields)
+
+
+def line_of(layout: Layout, shape: Shape) -> tuple[int, int]:
+    """Pixels that a unit of a convolution to ``layout`` makes in one go, and bytes from channel to channel."""
+    if isinstance(layout, Planes):
+        return shape[0] * shape[1], layout.plane_bytes(shape)
+    if isinstance(layout, RingColumns4):
+        return 4, 4
+    return shape[1], layout.line_bytes(shape) if isinstance(layout, UInt8Lines) else 0

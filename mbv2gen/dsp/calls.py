@@ -7,8 +7,6 @@ order in which the depthwise behind it stands and the columns of the project beh
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from mbv2gen.dsp.call_fields import (
@@ -16,6 +14,8 @@ from mbv2gen.dsp.call_fields import (
     Structs,
     general_pointer,
     general_structs,
+    grouped,
+    line_of,
     named,
     statistics,
     symbols,
@@ -24,18 +24,17 @@ from mbv2gen.dsp.call_fields import (
 )
 from mbv2gen.dsp.depthwise_calls import COLUMNS_STRUCT, depthwise_call
 from mbv2gen.dsp.kernels import DSP, NARROW, stem_tile_bytes
-from mbv2gen.dsp.packing import PackedRelu, pack_depthwise, pack_linear, pack_relu
+from mbv2gen.dsp.packing import PackedLinear, PackedRelu, pack_depthwise, pack_linear, pack_relu
 from mbv2gen.dsp.ranges import Layer, Ranges
 from mbv2gen.dsp.streams import TURN, General, position_pairs
-from mbv2gen.dsp.tiles import STEM1_PAIRS, STEM3_PAIRS, Pairs, byte_pairs, expand_pairs
+from mbv2gen.dsp.tiles import NOTHING, STEM1_PAIRS, STEM3_PAIRS, Pairs, byte_pairs, expand_pairs
 from mbv2gen.dsp.vector_calls import add_work, fully_connected_work, mean_work
-from mbv2gen.network import Shape
 from mbv2gen.packing.fields import NULL, Fields, Symbol, Value
 from mbv2gen.packing.plain_calls import rows_field
 from mbv2gen.packing.tables import Table
 from mbv2gen.plan import Buffer
 from mbv2gen.planning.channel_order import Order, even
-from mbv2gen.planning.layouts import Layout, Planes, PlaneTiles, Tile16, UInt8Lines
+from mbv2gen.planning.layouts import Layout, PlaneTiles, Tile16, UInt8Lines
 from mbv2gen.planning.ring_columns import RingColumns4
 from mbv2gen.planning.work import Work
 from mbv2gen.quantized_network import (
@@ -85,12 +84,13 @@ class DspPacker:
             order = self._orders.get(operator.inputs[0], tuple(range(operator.weights.shape[1])))
             return fully_connected_work(operator, canonical, order, rows, scratch or 0)
         if isinstance(operator, QDepthwiseConv2D):
-            return self._depthwise(operator, canonical, inputs, output)
+            return self._depthwise(operator, canonical, inputs, output, scratch)
         group = self._group(operator, output, passing)
         if operator.kind == "conv":
-            return _grouped(self._stem(operator, canonical, inputs[0].by_rows(), output, scratch or 0), "stem", group)
+            work = self._stem(operator, body, canonical, inputs[0].by_rows(), output, scratch or 0)
+            return grouped(work, "stem", group)
         if body in RELU_BODIES:
-            return _grouped(self._relu(operator, body, canonical, inputs[0], output, scratch or 0), "conv", group)
+            return grouped(self._relu(operator, body, canonical, inputs[0], output, scratch or 0), "conv", group)
         return self._linear(operator, canonical, rows, inputs[0].layout, scratch)
 
     def _group(self, operator: QConv2D, output: Buffer, passing: Buffer | None) -> Fields:
@@ -132,7 +132,7 @@ class DspPacker:
         in_h, _, in_c = self._network.shape(operator.inputs[0])
         shape = self._network.shape(operator.outputs[0])
         layout, out_c = output.layout, shape[2]
-        width, line_bytes = _line(layout, shape)
+        width, line_bytes = line_of(layout, shape)
         if kind == "gap":
             line_bytes = 4 * (len(packed.pairs) + COMMON_WORDS)
         bodies: list[Value] = []
@@ -163,17 +163,32 @@ class DspPacker:
         """Bodies that make tiles of NHWC; none where the input is tiles."""
         return self._bodies.of_group(f"expand_{form}", "", width) if form else [NULL, NULL]
 
-    def _stem(self, operator: QConv2D, rows: Layer, source: Buffer, output: Buffer, scratch: int) -> Work:
-        _, w, c = self._network.shape(operator.inputs[0])
-        kind, head = ("relu", TURN) if self._bodies.few else ("stem", 2)  # a tile read beyond its end: into the edge
-        packed = pack_relu(rows, STEM3_PAIRS if c == 3 else STEM1_PAIRS, head=head, solver=self._bodies.solver)
+    def _stem(self, operator: QConv2D, body: str, rows: Layer, source: Buffer, output: Buffer, scratch: int) -> Work:
+        """The first convolution. Bodies for pairs in turns of four read its tile beyond the end: into the edge."""
+        pairs = STEM3_PAIRS if self._network.shape(operator.inputs[0])[2] == 3 else STEM1_PAIRS
+        if body == "conv_stem_nhwc_s8_dsp":
+            linear = pack_linear(rows, pairs, offset=0)
+            shape, buffers = self._network.shape(operator.outputs[0]), (("input", source), ("output", output))
+            rows_fields: Fields = tuple((name, rows_field(buffer)) for name, buffer in buffers)
+            conv = self._linear_fields(operator, linear, rows_fields, scratch, None, shape[1], 1)
+            fields = self._stem_fields(operator, conv, source, scratch)
+            return self._linear_work("mbv2_conv_stem_dsp", operator, fields, linear)
+        kind, head = ("relu", TURN) if self._bodies.few else ("stem", 2)
+        packed = pack_relu(rows, pairs, head=head, solver=self._bodies.solver)
         self._orders[operator.outputs[0]] = packed.order
+        conv = self._relu_fields(operator, packed, kind, source, output, scratch, None)
+        fields = self._stem_fields(operator, conv, source, scratch)
+        return self._relu_work("mbv2_conv_stem_dsp", operator, fields, packed, "lines")
+
+    def _stem_fields(self, operator: QConv2D, conv: Fields, source: Buffer, scratch: int) -> Fields:
+        """A mbv2_conv_stem_dsp around ``conv``."""
+        _, w, c = self._network.shape(operator.inputs[0])
         window = operator.window
         lead = -window.pad_left * c % 4
         aligned = source.row_bytes % 4 == 0 and (c == 1 or lead in (0, 1))
         inside = f"mbv2_im2col{c}_" + (f"lead{lead}_dsp" if aligned else "bytes_dsp")
-        fields: Fields = (
-            ("conv", self._relu_fields(operator, packed, kind, source, output, scratch, None)),
+        return (
+            ("conv", conv),
             ("edge", scratch + stem_tile_bytes(c)),
             ("im2col", Symbol(inside)),
             ("in_w", w),
@@ -184,7 +199,6 @@ class DspPacker:
             ("read_bytes", (28 if c == 3 else 12) - (0 if aligned else 1)),
             ("zero_point", self._network.tensor(operator.inputs[0]).zero_point),
         )
-        return self._relu_work("mbv2_conv_stem_dsp", operator, fields, packed, "lines")
 
     def _linear(self, operator: QConv2D, rows: Layer, buffers: Fields, layout: Layout, scratch: int | None) -> Work:
         """A pointwise convolution to NHWC, from tiles where the input has an order, else from NHWC."""
@@ -197,15 +211,30 @@ class DspPacker:
         form = None if order is not None else "tile" if c % 4 == 0 else "bytes"
         pairs: Pairs = position_pairs(order) if order is not None else expand_pairs(c) if c % 4 == 0 else byte_pairs(c)
         packed = pack_linear(rows, pairs, offset=0 if order is None else 128)
+        band = layout.band((h, w, c)) if isinstance(layout, PlaneTiles) else 1
+        fields = self._linear_fields(operator, packed, buffers, scratch or 0, form, w, band)
+        return self._linear_work("mbv2_conv_1x1_dsp", operator, fields, packed)
+
+    def _linear_fields(
+        self,
+        operator: QConv2D,
+        packed: PackedLinear,
+        buffers: Fields,
+        scratch: int,
+        form: str | None,
+        width: int,
+        band: int,
+    ) -> Fields:
+        """A mbv2_conv_1x1_dsp to NHWC, ``width`` pixels a unit."""
+        h, _, c = self._network.shape(operator.inputs[0])
         bodies: list[Value] = []
         for stream in (packed.stream, packed.rest):
             suffix = "_x" if packed.unpacked else ""
-            bodies += self._bodies.of_group("pw_lin", suffix, w) if stream.channels else [NULL, NULL]
-        weights = 2 * len(packed.pairs)
-        fields: Fields = (
+            bodies += self._bodies.of_group("pw_lin", suffix, width) if stream.channels else [NULL, NULL]
+        return (
             *buffers,
-            ("tile", scratch or 0),
-            *named(("expand", "expand_rest"), self._expand(form, w)),
+            ("tile", scratch),
+            *named(("expand", "expand_rest"), self._expand(form, width)),
             *named(("body", "body_rest", "own_body", "own_body_rest"), bodies),
             ("stream", table("stream", packed.stream)),
             ("own_stream", table("own_stream", packed.rest)),
@@ -214,25 +243,32 @@ class DspPacker:
             ("general", general_pointer(packed.general)),
             ("in_h", h),
             ("in_c", c),
-            ("width", w),
+            ("width", width),
             ("out_c", len(operator.bias)),
             ("expand_pairs", even(c) // 2),
             ("line_top", 0),
             ("line_bytes", 0),
-            ("band", layout.band((h, w, c)) if isinstance(layout, PlaneTiles) else 1),
+            ("band", band),
         )
+
+    def _linear_work(self, struct: str, operator: QConv2D, fields: Fields, packed: PackedLinear) -> Work:
+        weights = 2 * len(packed.pairs)
         tables = tables_of(
             ("stream", packed.stream, weights),
             ("own_stream", packed.rest, weights),
             ("general", packed.general, weights),
         )
         counts, structs = statistics(packed.statistics), self._general(operator, packed.general, weights, "nhwc")
-        return Work("mbv2_conv_1x1_dsp", fields, (), tables, None, symbols(fields), counts, packed, structs)
+        return Work(struct, fields, (), tables, None, symbols(fields), counts, packed, structs)
 
-    def _depthwise(self, operator: QDepthwiseConv2D, rows: Layer, inputs: tuple[Buffer, ...], output: Buffer) -> Work:
-        packed = pack_depthwise(rows, self._orders[operator.inputs[0]], solver=self._bodies.solver)
+    def _depthwise(
+        self, operator: QDepthwiseConv2D, rows: Layer, inputs: tuple[Buffer, ...], output: Buffer, scratch: int | None
+    ) -> Work:
+        shape = self._network.shape(operator.inputs[0])
+        order = self._orders.get(operator.inputs[0], (*range(shape[2]), *(NOTHING,) * (shape[2] % 2)))
+        packed = pack_depthwise(rows, order, solver=self._bodies.solver)
         self._orders[operator.outputs[0]] = packed.order
-        struct, fields = depthwise_call(operator, packed, self._network.shape(operator.inputs[0]), inputs, output)
+        struct, fields = depthwise_call(operator, packed, shape, inputs, output, scratch)
         form = "columns" if struct == COLUMNS_STRUCT else "rows"
         zeros = (Table("zeros", "uint32_t", np.zeros(packed.stream.channels, np.uint32)),)
         tables = tables_of(("stream", packed.stream, 9), ("general", packed.general, 9))
@@ -253,20 +289,3 @@ class DspPacker:
     def _general(self, operator: QConv2D | QDepthwiseConv2D, general: General, weights: int, form: str) -> Structs:
         zero_point = self._network.tensor(operator.outputs[0]).zero_point
         return general_structs(general, weights, form, zero_point, (operator.act_min, operator.act_max))
-
-
-def _grouped(work: Work, inner: str, group: Fields) -> Work:
-    """``work`` in columns: its struct with the group's fields behind it."""
-    if not group:
-        return work
-    fields: Fields = ((inner, work.fields), ("group", group))
-    return replace(work, struct=work.struct.replace("_dsp", "_columns_dsp"), fields=fields)
-
-
-def _line(layout: Layout, shape: Shape) -> tuple[int, int]:
-    """Pixels that a unit of a convolution to ``layout`` makes in one go, and bytes from channel to channel."""
-    if isinstance(layout, Planes):
-        return shape[0] * shape[1], layout.plane_bytes(shape)
-    if isinstance(layout, RingColumns4):
-        return 4, 4
-    return shape[1], layout.line_bytes(shape) if isinstance(layout, UInt8Lines) else 0

@@ -9,7 +9,7 @@ from mbv2gen.network import Shape
 from mbv2gen.packing.fields import Fields, Symbol, TableName
 from mbv2gen.packing.plain_calls import rows_field
 from mbv2gen.plan import Buffer
-from mbv2gen.planning.layouts import Planes
+from mbv2gen.planning.layouts import Planes, UInt8Lines
 from mbv2gen.planning.ring_columns import RingColumns4
 from mbv2gen.quantized_network import QDepthwiseConv2D
 
@@ -22,8 +22,10 @@ def depthwise_call(
     shape: Shape,
     inputs: tuple[Buffer, ...],
     output: Buffer,
+    scratch: int | None,
 ) -> tuple[str, Fields]:
-    """-> (struct, fields); ``shape`` is the input's. Columns want a table ``zeros`` too."""
+    """-> (struct, fields); ``shape`` is the input's, ``scratch`` where lines are made of rows NHWC. Columns want a
+    table ``zeros`` too."""
     layout, rows = inputs[0].layout, (("input", rows_field(inputs[0])), ("output", rows_field(output)))
     channels = ("channels", packed.stream.channels)
     w = operator.window
@@ -33,7 +35,7 @@ def depthwise_call(
         body = Symbol(f"mbv2_{plane_body(operator, shape[:2])}_dsp")
         stream = ("stream", table("stream", packed.stream))
         return "mbv2_depthwise_planes_dsp", (*rows, ("body", body), stream, channels, ("lead", layout.lead(shape)))
-    return "mbv2_depthwise_dsp", (
+    conv: Fields = (
         *rows,
         ("body", Symbol(f"mbv2_dw_rows{_form(operator)}_dsp")),
         ("stream", table("stream", packed.stream)),
@@ -44,6 +46,17 @@ def depthwise_call(
         ("stride_h", w.stride_h),
         ("stride_w", w.stride_w),
         ("pad_left", w.pad_left),
+    )
+    if isinstance(layout, UInt8Lines):
+        return "mbv2_depthwise_dsp", conv
+    assert scratch is not None
+    return "mbv2_depthwise_nhwc_dsp", (
+        ("conv", conv),
+        ("lines", scratch),
+        ("lines_bytes", UInt8Lines(0, 0).row_bytes(shape)),
+        ("in_h", shape[0]),
+        ("in_c", shape[2]),
+        ("pad_top", w.pad_top),
     )
 
 

@@ -31,12 +31,20 @@ def tile_pairs(channels: int) -> int:
 
 def takes_stem(operator: QOperator, network: QuantizedNetwork, known: Ranges) -> bool:
     """3x3 windows at stride 2 over one or three channels, with ReLU at zero point -128."""
-    if not isinstance(operator, QConv2D):
-        return False
+    assert isinstance(operator, QConv2D)
+    return _is_stem(operator, network) and refuses_relu(known.layer(operator)) is None
+
+
+def takes_stem_nhwc(operator: QOperator, network: QuantizedNetwork, known: Ranges) -> bool:
+    """3x3 windows at stride 2 over one or three channels, with a range of -128..127 and at least two outputs."""
+    assert isinstance(operator, QConv2D)
+    return _is_stem(operator, network) and refuses_linear(known.layer(operator)) is None
+
+
+def _is_stem(operator: QConv2D, network: QuantizedNetwork) -> bool:
     w = operator.window
     fits = (w.kernel_h, w.kernel_w, w.stride_h, w.stride_w) == (3, 3, 2, 2) and w.pad_top <= 2 and w.pad_left <= 2
-    channels = network.shape(operator.inputs[0])[2]
-    return fits and channels in STEM_PAIRS and refuses_relu(known.layer(operator)) is None
+    return fits and network.shape(operator.inputs[0])[2] in STEM_PAIRS
 
 
 def takes_relu(operator: QOperator, network: QuantizedNetwork, known: Ranges) -> bool:
@@ -146,6 +154,11 @@ def _tile_bytes(operator: QOperator, network: QuantizedNetwork) -> int:
     return TILE_PAIR_BYTES * tile_pairs(network.shape(operator.inputs[0])[2])
 
 
+def _lines_bytes(operator: QOperator, network: QuantizedNetwork) -> int:
+    """Three rows of the input as lines."""
+    return 3 * UInt8Lines(0, 0).row_bytes(network.shape(operator.inputs[0]))
+
+
 def stem_tile_bytes(channels: int) -> int:
     """The stem's tile, as its bodies read it: 4 n + 2 pairs."""
     return TILE_PAIR_BYTES * (-(-(STEM_PAIRS[channels] - 2) // 4) * 4 + 2)
@@ -159,10 +172,14 @@ def _stem_bytes(operator: QOperator, network: QuantizedNetwork) -> int:
 # fmt: off
 DSP: tuple[Contract, ...] = (
     Contract("conv_stem_s8_dsp", "conv", RowNHWC, UInt8Lines, per_mac(1.2, 1), takes_stem, _stem_bytes),
+    Contract("conv_stem_nhwc_s8_dsp", "conv", RowNHWC, RowNHWC, per_mac(1.2, 8), takes_stem_nhwc, _stem_bytes),
     Contract("conv_1x1_lines_s8_dsp", "pointwise", RowNHWC, UInt8Lines, per_mac(0.9, 4), takes_relu, _tile_bytes),
     Contract("conv_1x1_tile_s8_dsp", "pointwise", Tile16, RowNHWC, per_mac(0.8, 6), takes_linear),
     Contract("conv_1x1_s8_dsp", "pointwise", RowNHWC, RowNHWC, per_mac(0.9, 7), takes_linear, _tile_bytes),
     Contract("depthwise_conv_s8_dsp", "depthwise", UInt8Lines, Tile16, per_mac(1.8, 0), takes_depthwise),
+    Contract(
+        "depthwise_conv_nhwc_s8_dsp", "depthwise", RowNHWC, Tile16, per_mac(1.8, 25), takes_depthwise, _lines_bytes
+    ),
     Contract(
         "conv_1x1_sums_s8_dsp", "pointwise", RowNHWC, Sums, per_mac(0.88, 4), takes_relu, _tile_bytes,
         reduces=True, accumulates=True,

@@ -40,10 +40,14 @@ def dsp_rows_read(call: Call, unit: int) -> list[tuple[int, int | None]]:
         stride = fields["stride_h"]
         assert isinstance(stride, int)
         return [(0, row * stride + k) for k in range(3)]
-    if call.body == "conv_stem_s8_dsp":
-        pad = dict(call.work.fields)["pad_top"]
+    if call.body in ("conv_stem_s8_dsp", "conv_stem_nhwc_s8_dsp", "depthwise_conv_nhwc_s8_dsp"):
+        fields = dict(call.work.fields)
+        pad, conv = fields["pad_top"], fields["conv"]
+        assert isinstance(conv, tuple)
+        stride = dict(conv).get("stride_h", 2)  # type: ignore[arg-type]
         assert isinstance(pad, int)
-        rows = range(2 * row - pad, 2 * row - pad + 3)
+        assert isinstance(stride, int)
+        rows = range(row * stride - pad, row * stride - pad + 3)
         return [(0, r if 0 <= r < call.input_shape[0] else None) for r in rows]
     return [(0, row)]
 

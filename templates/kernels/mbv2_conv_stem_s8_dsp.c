@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: 0BSD
  *
- * First convolution: 3x3 windows at stride 2, NHWC to lines, ReLU. Four windows at a time become a tile. Groups whose
+ * First convolution: 3x3 windows at stride 2, NHWC to lines with ReLU, or to NHWC. Four windows at a time become a tile. Groups whose
  * windows lie inside the picture are read where they stand; the others from a copy of their columns with the padding
  * (the zero point) filled in.
  */
@@ -57,6 +57,17 @@ void mbv2_conv_stem_s8_dsp(const mbv2_conv_stem_dsp *layer, uint8_t *arena, uint
     for (uint32_t x = 0; x < conv->width; x += 4, out += 4) {
         window_tile(layer, arena, row, top, x);
         mbv2_tile_to_lines(conv, (const int16_t *)(void *)(arena + conv->tile), out, conv->width - x < 4 ? conv->width - x : 4);
+    }
+}
+
+void mbv2_conv_stem_nhwc_s8_dsp(const mbv2_conv_stem_dsp *layer, uint8_t *arena, uint32_t unit) {
+    const mbv2_conv_1x1_dsp *conv = &layer->conv;
+    int8_t *out = mbv2_row(arena, &conv->output, unit);
+    const int8_t *row[3];
+    const int32_t top = find_rows(layer, arena, unit, row);
+    for (uint32_t x = 0; x < conv->width; x += 4, out += 4 * conv->out_c) {
+        window_tile(layer, arena, row, top, x);
+        mbv2_tile_to_nhwc(conv, (const int16_t *)(void *)(arena + conv->tile), out, conv->width - x < 4 ? conv->width - x : 4);
     }
 }
 

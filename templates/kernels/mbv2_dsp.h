@@ -54,9 +54,9 @@ typedef struct mbv2_conv_1x1_dsp {
     uint8_t band;        /* rows of the output that a unit makes */
 } mbv2_conv_1x1_dsp;
 
-/* First convolution, 3x3 at stride 2, NHWC to lines. `edge` is room for three rows of one group's columns. */
+/* First convolution, 3x3 at stride 2, NHWC to lines or to NHWC. `edge` is room for three rows of one group's columns. */
 typedef struct mbv2_conv_stem_dsp {
-    mbv2_conv_1x1_dsp conv; /* behind the window: pairs of window values, lines out */
+    mbv2_conv_1x1_dsp conv; /* behind the window: pairs of window values */
     uint32_t edge;
     mbv2_im2col_body *im2col;
     uint16_t in_w, out_h;
@@ -75,6 +75,14 @@ typedef struct mbv2_depthwise_dsp {
     uint16_t channels, in_w, out_w; /* channels: even */
     uint8_t stride_h, stride_w, pad_left;
 } mbv2_depthwise_dsp;
+
+/* The same of NHWC rows: `lines` is room for three rows of lines, `lines_bytes` each. */
+typedef struct mbv2_depthwise_nhwc_dsp {
+    mbv2_depthwise_dsp conv;
+    uint32_t lines, lines_bytes;
+    uint16_t in_h, in_c;
+    uint8_t pad_top;
+} mbv2_depthwise_nhwc_dsp;
 
 /* Where a unit of columns goes: columns of the `rows` rows of a group, of which the last stands in the layer's output, the
  * one above it in `passing`. `above`: rows of the first group above the plane. */
@@ -152,7 +160,9 @@ void mbv2_conv_1x1_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32
 void mbv2_conv_1x1_lines_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
 void mbv2_conv_1x1_tile_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
 void mbv2_conv_stem_s8_dsp(const mbv2_conv_stem_dsp *layer, uint8_t *arena, uint32_t unit);
+void mbv2_conv_stem_nhwc_s8_dsp(const mbv2_conv_stem_dsp *layer, uint8_t *arena, uint32_t unit);
 void mbv2_depthwise_conv_s8_dsp(const mbv2_depthwise_dsp *layer, uint8_t *arena, uint32_t unit);
+void mbv2_depthwise_conv_nhwc_s8_dsp(const mbv2_depthwise_nhwc_dsp *layer, uint8_t *arena, uint32_t unit);
 void mbv2_conv_1x1_columns_s8_dsp(const mbv2_conv_1x1_columns_dsp *layer, uint8_t *arena, uint32_t unit);
 void mbv2_conv_stem_columns_s8_dsp(const mbv2_conv_stem_columns_dsp *layer, uint8_t *arena, uint32_t unit);
 void mbv2_depthwise_conv_columns_s8_dsp(const mbv2_depthwise_columns_dsp *layer, uint8_t *arena, uint32_t unit);
