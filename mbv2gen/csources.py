@@ -5,7 +5,7 @@ Templates arrange (templates/*.j2), Python computes; kernels need no substitutio
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from mbv2gen.plan import Buffer
 from mbv2gen.planning.channel_order import Order
 from mbv2gen.planning.layouts import PlanarLines, Planes, PlaneTiles, Sums, Tile16, UInt8Lines
 from mbv2gen.planning.ring_columns import RingColumns4
-from mbv2gen.program import Call, Program
+from mbv2gen.program import Call, Need, Program
 
 # What each kernel file includes, so that a folder holds just what it uses.
 COMMON = ("mbv2_kernels.h", "mbv2_arithmetic.h", "mbv2_pipeline.h", "mbv2_pipeline.c", "mbv2_tap.h", "mbv2_poison.h")
@@ -76,6 +76,7 @@ def render(program: Program, name: str, command: str) -> dict[str, str]:
         "view": _header_view(program),
         "optimization": "-Os" if program.inner_bodies else "-O2",  # the loops are C, or assembly
         "lives": ownership.ownership(program),
+        "needs": _needs(program),
         "kernels": kernels,
         "rows": row_work.rows(program),
     }
@@ -104,12 +105,26 @@ def kernel_files(program: Program) -> tuple[str, ...]:
     dot = ("mbv2_dot.h",) if _DOT_BODIES & set(program.bodies) else ()
     bodies = sorted({_FILES.get(body, body) for body in program.bodies})
     dsp = ("mbv2_dsp.h", "mbv2_dsp_bodies.h", "mbv2_dsp_rows.c", "mbv2_dsp_twins.c") if program.inner_bodies else ()
-    general = ("mbv2_dsp_general.c",) if any(call.work.structs for call in program.calls) else ()
+    structs = {struct for call in program.calls for _, struct, _ in call.work.structs}
+    general = ("mbv2_dsp_general.c",) if "mbv2_general" in structs else ()
     few = ("mbv2_dsp_few.h",) if any(body.startswith(FEW) for body in program.inner_bodies) else ()
     sums = ("mbv2_tap_sums.h",) if "conv_1x1_sums_s8_dsp" in program.bodies else ()
     pixels = program.network.pixel_input
     area = ("mbv2_pixels.h", "mbv2_pixels.c") if pixels is not None and pixels.resize in INTEGER_RESIZES else ()
     return COMMON + area + dot + dsp + general + few + sums + tuple(f"mbv2_{body}.c" for body in bodies)
+
+
+def _needs(program: Program) -> list[Need]:
+    """What layers need of others, whichever those are, each once; one that nobody has where there are none."""
+    found = dict.fromkeys(replace(need, source=0) for call in program.calls for need in call.needs)
+    assert len(found) < 256, "a step names them by bytes"
+    return list(found) or [Need(0, 0, 0, 0, 0, 0, 0)]
+
+
+def _pair(values: list[int]) -> str:
+    """Two numbers as C, filled up with 0."""
+    first, second = (*values, 0, 0)[:2]
+    return f"{{{first}, {second}}}"
 
 
 def _kernels_dir() -> Path:
@@ -136,6 +151,8 @@ def _environment() -> Environment:
         "initialiser": initialiser,
         "rows": lambda buffer: initialiser(rows_field(buffer), "", 0),
         "channels": lambda order: table(np.array(order, np.int16)),
+        "sources": lambda call: _pair([need.source for need in call.needs]),
+        "needs_of": lambda call, needs: _pair([needs.index(replace(need, source=0)) for need in call.needs]),
     }
     return environment
 

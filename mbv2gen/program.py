@@ -72,11 +72,6 @@ class Call:
     live_bytes: int
 
     @property
-    def needs_or_none(self) -> tuple[Need, ...]:
-        """For initialisers that must name something."""
-        return self.needs or (Need(0, 0, 0, 0, 1, 0, 0),)
-
-    @property
     def places_a_unit(self) -> int:
         """Rows, or columns where rows are cut, that a unit makes."""
         return self.band * self.output.joined
@@ -153,7 +148,9 @@ class Program:
         places = [(buffer.offset, buffer.row_bytes, buffer.rows) for buffer in (*self.buffers, self.output)]
         digest = hashlib.sha256(repr((self.target, self.feed, self.segments, places)).encode())
         for call in self.calls:
-            digest.update(repr((call.body, call.work.fields, call.scratch_offset, call.needs)).encode())
+            digest.update(
+                repr((call.body, call.work.fields, call.work.structs, call.scratch_offset, call.needs)).encode()
+            )
             for table in call.tables:
                 digest.update(table.values.tobytes())
         return f"0x{digest.hexdigest()[:8]}"

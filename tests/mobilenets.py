@@ -20,7 +20,7 @@ __all__ = ["BOTTLENECKS", "divisible", "mobilenet_v2", "one_block", "random_bloc
 
 
 def mobilenet_v1(resolution: int, *, kernel: int = 3, seed: int = 0) -> QuantizedNetwork:
-    """A small MobileNetV1: depthwise convolutions of ``kernel`` and pointwise ones, each with its ReLU6, no residuals."""
+    """A small MobileNetV1: depthwise convolutions of ``kernel``, pointwise ones, ReLU6 behind each."""
     b = _Builder(np.random.default_rng(seed), "torch")
     b.tensors["input"] = QTensor("input", (resolution, resolution, 3), float(np.float32(1 / 64)), 0)
     x = b.conv("input", "stem", 8, b.window((resolution, resolution), 2), RELU6)

@@ -78,6 +78,22 @@ def general_pointer(general: General) -> Value:
     return StructName("general") if general.positions else NULL
 
 
+def own_structs(stream: Stream, bodies: list[Value]) -> Structs:
+    """The mbv2_own_dsp of a second stream, none where that is empty; ``bodies`` of a group and of the last pixels."""
+    if not stream.channels:
+        return ()
+    fields: Fields = (
+        *named(("body", "body_rest"), bodies),
+        ("stream", TableName("own_stream")),
+        ("channels", stream.channels),
+    )
+    return (("own", "mbv2_own_dsp", fields),)
+
+
+def own_pointer(stream: Stream) -> Value:
+    return StructName("own") if stream.channels else NULL
+
+
 def general_structs(general: General, weights: int, form: str, zero_point: int, clamp: tuple[int, int]) -> Structs:
     """The mbv2_general that ``general_pointer`` names; ``form``: which body, ``weights`` bytes a record."""
     if not general.positions:

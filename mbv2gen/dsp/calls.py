@@ -17,6 +17,8 @@ from mbv2gen.dsp.call_fields import (
     grouped,
     line_of,
     named,
+    own_pointer,
+    own_structs,
     statistics,
     symbols,
     table,
@@ -115,8 +117,8 @@ class DspPacker:
         packed = pack_relu(rows, pairs, unpacked=narrow, solver=self._bodies.solver)
         form = "tile_s" if packed.unpacked else "tile" if c % 4 == 0 else "bytes"
         self._orders[operator.outputs[0]] = packed.order
-        fields = self._relu_fields(operator, packed, "relu" if lines else "gap", source, output, scratch, form)
-        return self._relu_work("mbv2_conv_1x1_dsp", operator, fields, packed, "lines" if lines else "sums")
+        fields, own = self._relu_fields(operator, packed, "relu" if lines else "gap", source, output, scratch, form)
+        return self._relu_work("mbv2_conv_1x1_dsp", operator, fields, own, packed, "lines" if lines else "sums")
 
     def _relu_fields(
         self,
@@ -127,28 +129,25 @@ class DspPacker:
         output: Buffer,
         scratch: int,
         form: str | None,
-    ) -> Fields:
-        """A mbv2_conv_1x1_dsp whose output is in the packer's order."""
+    ) -> tuple[Fields, Structs]:
+        """A mbv2_conv_1x1_dsp whose output is in the packer's order, and its second stream."""
         in_h, _, in_c = self._network.shape(operator.inputs[0])
         shape = self._network.shape(operator.outputs[0])
         layout, out_c = output.layout, shape[2]
         width, line_bytes = line_of(layout, shape)
         if kind == "gap":
             line_bytes = 4 * (len(packed.pairs) + COMMON_WORDS)
-        bodies: list[Value] = []
-        for stream, suffix in ((packed.common, "_x" if packed.unpacked else ""), (packed.own, "_sh")):
-            bodies += self._bodies.of_group(f"pw_{kind}", suffix, width) if stream.channels else [NULL, NULL]
-        return (
+        bodies = self._bodies.of_group(f"pw_{kind}", "_x" if packed.unpacked else "", width)
+        fields: Fields = (
             ("input", rows_field(source)),
             ("output", rows_field(output)),
             ("tile", scratch),
             *named(("expand", "expand_rest"), self._expand(form, width)),
-            *named(("body", "body_rest", "own_body", "own_body_rest"), bodies),
+            *named(("body", "body_rest"), bodies if packed.common.channels else [NULL, NULL]),
             ("stream", table("stream", packed.common)),
-            ("own_stream", table("own_stream", packed.own)),
-            ("channels", packed.common.channels),
-            ("own_channels", packed.own.channels),
+            ("own", own_pointer(packed.own)),
             ("general", general_pointer(packed.general)),
+            ("channels", packed.common.channels),
             ("in_h", in_h),
             ("in_c", in_c),
             ("width", width),
@@ -158,6 +157,7 @@ class DspPacker:
             ("line_bytes", line_bytes),
             ("band", 1),
         )
+        return fields, own_structs(packed.own, self._bodies.of_group(f"pw_{kind}", "_sh", width))
 
     def _expand(self, form: str | None, width: int) -> list[Value]:
         """Bodies that make tiles of NHWC; none where the input is tiles."""
@@ -170,15 +170,15 @@ class DspPacker:
             linear = pack_linear(rows, pairs, offset=0)
             shape, buffers = self._network.shape(operator.outputs[0]), (("input", source), ("output", output))
             rows_fields: Fields = tuple((name, rows_field(buffer)) for name, buffer in buffers)
-            conv = self._linear_fields(operator, linear, rows_fields, scratch, None, shape[1], 1)
+            conv, own = self._linear_fields(operator, linear, rows_fields, scratch, None, shape[1], 1)
             fields = self._stem_fields(operator, conv, source, scratch)
-            return self._linear_work("mbv2_conv_stem_dsp", operator, fields, linear)
+            return self._linear_work("mbv2_conv_stem_dsp", operator, fields, own, linear)
         kind, head = ("relu", TURN) if self._bodies.few else ("stem", 2)
         packed = pack_relu(rows, pairs, head=head, solver=self._bodies.solver)
         self._orders[operator.outputs[0]] = packed.order
-        conv = self._relu_fields(operator, packed, kind, source, output, scratch, None)
+        conv, own = self._relu_fields(operator, packed, kind, source, output, scratch, None)
         fields = self._stem_fields(operator, conv, source, scratch)
-        return self._relu_work("mbv2_conv_stem_dsp", operator, fields, packed, "lines")
+        return self._relu_work("mbv2_conv_stem_dsp", operator, fields, own, packed, "lines")
 
     def _stem_fields(self, operator: QConv2D, conv: Fields, source: Buffer, scratch: int) -> Fields:
         """A mbv2_conv_stem_dsp around ``conv``."""
@@ -212,8 +212,8 @@ class DspPacker:
         pairs: Pairs = position_pairs(order) if order is not None else expand_pairs(c) if c % 4 == 0 else byte_pairs(c)
         packed = pack_linear(rows, pairs, offset=0 if order is None else 128)
         band = layout.band((h, w, c)) if isinstance(layout, PlaneTiles) else 1
-        fields = self._linear_fields(operator, packed, buffers, scratch or 0, form, w, band)
-        return self._linear_work("mbv2_conv_1x1_dsp", operator, fields, packed)
+        fields, own = self._linear_fields(operator, packed, buffers, scratch or 0, form, w, band)
+        return self._linear_work("mbv2_conv_1x1_dsp", operator, fields, own, packed)
 
     def _linear_fields(
         self,
@@ -224,23 +224,19 @@ class DspPacker:
         form: str | None,
         width: int,
         band: int,
-    ) -> Fields:
-        """A mbv2_conv_1x1_dsp to NHWC, ``width`` pixels a unit."""
+    ) -> tuple[Fields, Structs]:
+        """A mbv2_conv_1x1_dsp to NHWC, ``width`` pixels a unit, and its second stream."""
         h, _, c = self._network.shape(operator.inputs[0])
-        bodies: list[Value] = []
-        for stream in (packed.stream, packed.rest):
-            suffix = "_x" if packed.unpacked else ""
-            bodies += self._bodies.of_group("pw_lin", suffix, width) if stream.channels else [NULL, NULL]
-        return (
+        bodies = self._bodies.of_group("pw_lin", "_x" if packed.unpacked else "", width)
+        fields: Fields = (
             *buffers,
             ("tile", scratch),
             *named(("expand", "expand_rest"), self._expand(form, width)),
-            *named(("body", "body_rest", "own_body", "own_body_rest"), bodies),
+            *named(("body", "body_rest"), bodies if packed.stream.channels else [NULL, NULL]),
             ("stream", table("stream", packed.stream)),
-            ("own_stream", table("own_stream", packed.rest)),
-            ("channels", packed.stream.channels),
-            ("own_channels", packed.rest.channels),
+            ("own", own_pointer(packed.rest)),
             ("general", general_pointer(packed.general)),
+            ("channels", packed.stream.channels),
             ("in_h", h),
             ("in_c", c),
             ("width", width),
@@ -250,8 +246,9 @@ class DspPacker:
             ("line_bytes", 0),
             ("band", band),
         )
+        return fields, own_structs(packed.rest, bodies)
 
-    def _linear_work(self, struct: str, operator: QConv2D, fields: Fields, packed: PackedLinear) -> Work:
+    def _linear_work(self, struct: str, operator: QConv2D, fields: Fields, own: Structs, packed: PackedLinear) -> Work:
         weights = 2 * len(packed.pairs)
         tables = tables_of(
             ("stream", packed.stream, weights),
@@ -259,7 +256,8 @@ class DspPacker:
             ("general", packed.general, weights),
         )
         counts, structs = statistics(packed.statistics), self._general(operator, packed.general, weights, "nhwc")
-        return Work(struct, fields, (), tables, None, symbols(fields), counts, packed, structs)
+        bodies = symbols((*fields, *(field for _, _, part in own for field in part)))
+        return Work(struct, fields, (), tables, None, bodies, counts, packed, (*own, *structs))
 
     def _depthwise(
         self, operator: QDepthwiseConv2D, rows: Layer, inputs: tuple[Buffer, ...], output: Buffer, scratch: int | None
@@ -276,7 +274,9 @@ class DspPacker:
         counts, structs = statistics(packed.statistics), self._general(operator, packed.general, 9, form)
         return Work(struct, fields, (), tables, packed.order, symbols(fields), counts, packed, structs)
 
-    def _relu_work(self, struct: str, operator: QConv2D, fields: Fields, packed: PackedRelu, form: str) -> Work:
+    def _relu_work(
+        self, struct: str, operator: QConv2D, fields: Fields, own: Structs, packed: PackedRelu, form: str
+    ) -> Work:
         weights = 2 * len(packed.pairs)
         tables = tables_of(
             ("stream", packed.common, weights),
@@ -284,7 +284,8 @@ class DspPacker:
             ("general", packed.general, weights),
         )
         counts, structs = statistics(packed.statistics), self._general(operator, packed.general, weights, form)
-        return Work(struct, fields, (), tables, packed.order, symbols(fields), counts, packed, structs)
+        bodies = symbols((*fields, *(field for _, _, part in own for field in part)))
+        return Work(struct, fields, (), tables, packed.order, bodies, counts, packed, (*own, *structs))
 
     def _general(self, operator: QConv2D | QDepthwiseConv2D, general: General, weights: int, form: str) -> Structs:
         zero_point = self._network.tensor(operator.outputs[0]).zero_point

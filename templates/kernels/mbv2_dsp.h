@@ -36,17 +36,25 @@ typedef struct mbv2_general {
     int16_t zero_point, act_min, act_max;
 } mbv2_general;
 
-/* 1x1 convolution; `common` and `own` are the two streams of a ReLU layer (its channels in their order), of a linear layer
- * the even part and, where the number of channels is odd, its last two channels. */
+/* A second stream of a 1x1 convolution: of a ReLU layer the channels behind those of the first, with shifts of their own; of
+ * a linear layer whose channels are odd in number the last two. */
+typedef struct mbv2_own_dsp {
+    mbv2_pw_body *body, *body_rest;
+    const uint32_t *stream;
+    uint16_t channels;
+} mbv2_own_dsp;
+
+/* 1x1 convolution. */
 typedef struct mbv2_conv_1x1_dsp {
     mbv2_rows input;
     mbv2_rows output;
     uint32_t tile;                         /* offset of room for a tile, where the input is NHWC */
     mbv2_expand_body *expand, *expand_rest;
-    mbv2_pw_body *body, *body_rest, *own_body, *own_body_rest;
-    const uint32_t *stream, *own_stream;
-    uint16_t channels, own_channels;
+    mbv2_pw_body *body, *body_rest;
+    const uint32_t *stream;
+    const mbv2_own_dsp *own;     /* NULL: there is one stream */
     const mbv2_general *general; /* NULL: the fast bodies cover all channels */
+    uint16_t channels;           /* of `stream` */
     uint16_t in_h, in_c, width, out_c;
     uint16_t expand_pairs; /* pairs of channels that the input fills in a tile */
     uint8_t line_top;

@@ -24,17 +24,19 @@ uint8_t *mbv2_group_column(const mbv2_column_group *group, const mbv2_rows *last
 void mbv2_tile_to_lines(const mbv2_conv_1x1_dsp *layer, const int16_t *tile, uint8_t *out, uint32_t pixels) {
     const int32_t line = layer->line_bytes;
     const uint32_t common = (uint32_t)layer->channels * (uint32_t)line;
-    const uint32_t own = (uint32_t)layer->own_channels * (uint32_t)line;
     if (common) (pixels == 4 ? layer->body : layer->body_rest)(layer->stream, tile, out, line, out + common);
-    if (own) (pixels == 4 ? layer->own_body : layer->own_body_rest)(layer->own_stream, tile, out + common, line, out + common + own);
+    if (layer->own) {
+        const uint32_t end = common + (uint32_t)layer->own->channels * (uint32_t)line;
+        (pixels == 4 ? layer->own->body : layer->own->body_rest)(layer->own->stream, tile, out + common, line, out + end);
+    }
     if (layer->general) layer->general->body(layer, tile, out, pixels);
 }
 
 void mbv2_tile_to_nhwc(const mbv2_conv_1x1_dsp *layer, const int16_t *tile, int8_t *out, uint32_t pixels) {
     const int32_t step = layer->out_c;
     if (layer->channels) (pixels == 4 ? layer->body : layer->body_rest)(layer->stream, tile, out, step, out + layer->channels);
-    if (layer->own_channels) {
-        (pixels == 4 ? layer->own_body : layer->own_body_rest)(layer->own_stream, tile, out + step - 2, step, out + step);
+    if (layer->own) {
+        (pixels == 4 ? layer->own->body : layer->own->body_rest)(layer->own->stream, tile, out + step - 2, step, out + step);
     }
     if (layer->general) layer->general->body(layer, tile, out, pixels);
 }

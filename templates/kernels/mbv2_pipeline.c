@@ -15,21 +15,20 @@ static int32_t wanted(const mbv2_need *need, int32_t unit, int32_t unit_columns)
     return (rows - 1) * need->columns + (end < need->columns ? end : need->columns);
 }
 
-static int ready(const mbv2_step *steps, const uint16_t *done, int index) {
+static int ready(const mbv2_need *needs, const mbv2_step *steps, const uint16_t *done, int index) {
     const mbv2_step *step = &steps[index];
     const int32_t unit = done[index];
     if (unit == step->units) return 0;
     for (unsigned i = 0; i < step->needs; i++) {
-        const mbv2_need *need = &step->need[i];
-        const mbv2_step *source = &steps[need->source];
-        const int32_t ran = done[need->source];
+        const mbv2_step *source = &steps[step->source[i]];
+        const int32_t ran = done[step->source[i]];
         const int32_t made = source->reduces ? ran == source->units : ran * source->band;
-        if (made < wanted(need, unit, step->unit_columns)) return 0;
+        if (made < wanted(&needs[step->need[i]], unit, step->unit_columns)) return 0;
     }
     return 1;
 }
 
-int mbv2_pipeline_next(const mbv2_step *steps, const uint16_t *done, int from) {
-    while (from >= 0 && !ready(steps, done, from)) from--;
+int mbv2_pipeline_next(const mbv2_need *needs, const mbv2_step *steps, const uint16_t *done, int from) {
+    while (from >= 0 && !ready(needs, steps, done, from)) from--;
     return from;
 }

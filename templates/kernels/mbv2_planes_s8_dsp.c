@@ -13,7 +13,7 @@ void mbv2_conv_1x1_planes_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena,
     const int8_t *in = mbv2_row(arena, &layer->input, 0);
     uint8_t *out = (uint8_t *)mbv2_row(arena, &layer->output, unit);
     int16_t *tile = (int16_t *)(void *)(arena + layer->tile);
-    const uint32_t channels = (uint32_t)layer->channels + layer->own_channels;
+    const uint32_t channels = layer->channels + (layer->own ? layer->own->channels : 0u);
     const int32_t step = layer->in_c;
     if (layer->line_bytes == PLANE6_BYTES) {
         uint32_t *gap = (uint32_t *)(void *)out;

@@ -21,7 +21,7 @@ extern "C" {
 static inline void mbv2_tap_sums(const mbv2_tap_layer *tap, const mbv2_conv_1x1_dsp *conv, uint8_t *arena, unsigned layer,
                                  uint32_t unit, int32_t *kept) {
     int32_t *sums = (int32_t *)(void *)mbv2_row(arena, &conv->output, 0);
-    const uint32_t positions = (uint32_t)conv->channels + conv->own_channels;
+    const uint32_t positions = conv->channels + (conv->own ? conv->own->channels : 0u);
     const uint32_t row = conv->input.offset + unit % conv->input.rows * conv->input.row_bytes;
     mbv2_conv_1x1_dsp one = *conv;
     one.input.rows = 1;

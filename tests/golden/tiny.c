@@ -8,7 +8,7 @@
 #if MBV2_ABI != 1
 #error "these kernels belong to another version of mbv2gen"
 #endif
-#if TINY_COMPILE != 0x16204735 || TINY_WEIGHTS_COMPILE != 0x16204735
+#if TINY_COMPILE != 0x5fd8fb98 || TINY_WEIGHTS_COMPILE != 0x5fd8fb98
 #error "tiny.c, tiny.h and tiny_weights.h are not of one compile"
 #endif
 
@@ -200,19 +200,18 @@ static const mbv2_conv layer_5 = {
 /* The steps of each segment: first to next first - 1. */
 static const uint16_t segments[] = {0, 1, 4, 5, 6};
 
+static const mbv2_need needs[] = {
+    {.height = 3, .first = 3, .columns = 1, .column_first = 1, .stride = 2, .column_stride = 0},
+    {.height = 0, .first = 0, .columns = 0, .column_first = 0, .stride = 0, .column_stride = 0},
+};
+
 static const mbv2_step steps[] = {
-    {.need = {{.height = 0, .first = 0, .columns = 1, .column_first = 0, .stride = 0, .column_stride = 0, .source = 0}},
-     .units = 2, .unit_columns = 1, .band = 1, .needs = 0, .last_consumer = 0, .reduces = 0}, /* 0 */
-    {.need = {{.height = 0, .first = 0, .columns = 1, .column_first = 0, .stride = 0, .column_stride = 0, .source = 0}},
-     .units = 3, .unit_columns = 1, .band = 1, .needs = 0, .last_consumer = 1, .reduces = 0}, /* 1 */
-    {.need = {{.height = 3, .first = 3, .columns = 1, .column_first = 1, .stride = 2, .column_stride = 0, .source = 0}},
-     .units = 1, .unit_columns = 1, .band = 1, .needs = 1, .last_consumer = 2, .reduces = 0}, /* 2 */
-    {.need = {{.height = 0, .first = 0, .columns = 0, .column_first = 0, .stride = 0, .column_stride = 0, .source = 1}},
-     .units = 1, .unit_columns = 1, .band = 1, .needs = 1, .last_consumer = 2, .reduces = 0}, /* 3 */
-    {.need = {{.height = 0, .first = 0, .columns = 1, .column_first = 0, .stride = 0, .column_stride = 0, .source = 0}},
-     .units = 1, .unit_columns = 1, .band = 1, .needs = 0, .last_consumer = 0, .reduces = 1}, /* 4 */
-    {.need = {{.height = 0, .first = 0, .columns = 1, .column_first = 0, .stride = 0, .column_stride = 0, .source = 0}},
-     .units = 1, .unit_columns = 1, .band = 1, .needs = 0, .last_consumer = 0, .reduces = 0}, /* 5 */
+    {.units = 2, .unit_columns = 1, .band = 1, .needs = 0, .source = {0, 0}, .need = {0, 0}, .last_consumer = 0, .reduces = 0}, /* 0 */
+    {.units = 3, .unit_columns = 1, .band = 1, .needs = 0, .source = {0, 0}, .need = {0, 0}, .last_consumer = 1, .reduces = 0}, /* 1 */
+    {.units = 1, .unit_columns = 1, .band = 1, .needs = 1, .source = {0, 0}, .need = {0, 0}, .last_consumer = 2, .reduces = 0}, /* 2 */
+    {.units = 1, .unit_columns = 1, .band = 1, .needs = 1, .source = {1, 0}, .need = {1, 0}, .last_consumer = 2, .reduces = 0}, /* 3 */
+    {.units = 1, .unit_columns = 1, .band = 1, .needs = 0, .source = {0, 0}, .need = {0, 0}, .last_consumer = 0, .reduces = 1}, /* 4 */
+    {.units = 1, .unit_columns = 1, .band = 1, .needs = 0, .source = {0, 0}, .need = {0, 0}, .last_consumer = 0, .reduces = 0}, /* 5 */
 };
 
 /* Unit `unit` of a layer. */
@@ -334,7 +333,7 @@ static int finish_segment(tiny_ctx *ctx) {
 int tiny_step(tiny_ctx *ctx) {
     if (ctx->arena == NULL) return TINY_NOT_INITIALISED;
     const unsigned first = segments[ctx->segment];
-    const int next = mbv2_pipeline_next(steps + first, ctx->done, ctx->next);
+    const int next = mbv2_pipeline_next(needs, steps + first, ctx->done, ctx->next);
     if (next < 0) return finish_segment(ctx);
     const unsigned step = first + (unsigned)next;
     const uint32_t unit = ctx->done[next];

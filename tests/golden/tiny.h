@@ -29,7 +29,7 @@
 #define TINY_OUTPUT_BYTES 2
 #define TINY_OUTPUT_C     2
 #define TINY_LAYERS       6
-#define TINY_COMPILE      0x16204735 /* files of different compiles do not go together */
+#define TINY_COMPILE      0x5fd8fb98 /* files of different compiles do not go together */
 
 /* What the functions return. */
 #define TINY_OK                0

@@ -4,7 +4,7 @@
  */
 #include "tiny_weights.h"
 
-#if TINY_WEIGHTS_COMPILE != 0x16204735
+#if TINY_WEIGHTS_COMPILE != 0x5fd8fb98
 #error "tiny_weights.c and tiny_weights.h are not of one compile"
 #endif
 

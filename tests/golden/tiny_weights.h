@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#define TINY_WEIGHTS_COMPILE 0x16204735
+#define TINY_WEIGHTS_COMPILE 0x5fd8fb98
 
 #ifdef __cplusplus
 extern "C" {
