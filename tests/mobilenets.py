@@ -16,12 +16,12 @@ from mbv2gen.seeded_mobilenet import (
     mobilenet_v2,
 )
 
-__all__ = ["BOTTLENECKS", "divisible", "mobilenet_v2", "one_block", "random_blocks"]
+__all__ = ["BOTTLENECKS", "divisible", "mobilenet_v1", "mobilenet_v2", "one_block", "random_blocks"]
 
 
 def mobilenet_v1(resolution: int, *, kernel: int = 3, seed: int = 0) -> QuantizedNetwork:
     """A small MobileNetV1: depthwise convolutions of ``kernel``, pointwise ones, ReLU6 behind each."""
-    b = _Builder(np.random.default_rng(seed), "torch")
+    b = Builder(np.random.default_rng(seed), "torch")
     b.tensors["input"] = QTensor("input", (resolution, resolution, 3), float(np.float32(1 / 64)), 0)
     x = b.conv("input", "stem", 8, b.window((resolution, resolution), 2), RELU6)
     b.block("stem", "Stem", "conv")
