@@ -3,13 +3,14 @@ PYTHON ?= python3
 BIN    := .venv/bin
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test prove bench memory fusion exports microbit supported picture accuracy clean
+.PHONY: help setup demo test prove bench mix memory fusion exports microbit supported picture accuracy clean
 
 help:
 	@echo "make demo    compile the example for a Cortex-M7 and prove it on the host and in QEMU"
 	@echo "make test    ruff, mypy and the tests (under 10 minutes on 2 cores)"
 	@echo "make prove   the long checks: all images on all networks"
 	@echo "make bench   instructions, bytes and exactness on the emulated boards -> docs/benchmarks.md"
+	@echo "make mix     what the executed instructions of each body are for -> docs/instruction_mix.md"
 	@echo "make memory  the arena of many networks -> docs/memory.md"
 	@echo "make exports   the .tflite and QDQ files in other engines -> docs/exports.md"
 	@echo "make supported  what ONNX files may hold, from the code -> SUPPORTED.md"
@@ -59,6 +60,9 @@ picture: setup
 
 accuracy: .venv/installed
 	$(BIN)/python benchmarks/accuracy.py
+
+mix: setup
+	$(BIN)/python benchmarks/instruction_mix.py
 
 fusion: setup
 	$(BIN)/python benchmarks/fusion.py

@@ -57,6 +57,7 @@ def report(program: Program, occupied: Occupancy, aim: Objective, *, command: st
             "code_bytes": None,
             "total_bytes": None,
         },
+        "channels": _channels(program),
         "layers": _layers(program),
         "plan": occupied.as_json(),
         "accuracy": None,
@@ -65,6 +66,14 @@ def report(program: Program, occupied: Occupancy, aim: Objective, *, command: st
         "rows": _rows(program),
         "devices": {},
     }
+
+
+def _channels(program: Program) -> dict[str, int] | None:
+    """Output channels of convolutions on the dsp kernels by how they are computed: with the layer's common shift, with
+    one of their own, as a constant, or in the general fallback body. None where no such kernel runs."""
+    kinds = ("solved", "own_shift", "constant", "general")
+    counted = [dict(call.work.statistics) for call in program.calls if call.work.statistics]
+    return {kind: sum(counts[kind] for counts in counted) for kind in kinds} if counted else None
 
 
 def _rows(program: Program) -> dict[str, Any] | None:

@@ -12,7 +12,7 @@ from random_networks import random_network
 from small_models import write_network, write_program
 from toy_network import needs_arm_compiler, needs_host_compiler, needs_qemu
 
-from mbv2gen import compiler, int8_reference, program
+from mbv2gen import compiler, int8_reference, program, report
 from mbv2gen.compiler import Options
 from mbv2gen.dsp.bodies import BODIES
 from mbv2gen.dsp.call_fields import BodySet
@@ -22,6 +22,7 @@ from mbv2gen.hardware.execution import HOST, Place
 from mbv2gen.output_folder import OutputFolder
 from mbv2gen.packing import check as packing_check
 from mbv2gen.pixels import network_inputs
+from mbv2gen.planning.occupancy import occupancy
 from mbv2gen.quantized_network import Int8Array, QuantizedNetwork
 from mbv2gen.resources import firmware_dir
 from mbv2gen.verification import verify
@@ -118,7 +119,10 @@ def test_fallback_bodies_alone_compute_the_same(place: Place, tmp_path: Path) ->
             assert counts["general"] + counts["constant"] == call.output_shape[2]
         elif call.body.startswith(("conv_1x1_lines", "conv_stem")):
             assert counts["solved"] == 0
-    folder = write_program(complete, tmp_path / "out")
+    about = report.report(complete, occupancy(planned), options.objective)
+    depthwise = sum(call.output_shape[2] for call in complete.calls if call.kind == "depthwise")
+    assert 0.9 * depthwise < about["channels"]["general"] <= depthwise
+    folder = write_program(complete, tmp_path / "out", about)
     assert equals_numpy(folder, place, network_inputs.synthetic(made, 1))
 
 

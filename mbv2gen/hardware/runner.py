@@ -82,18 +82,21 @@ def run(
     taps: Taps | None = None,
     timeout_seconds: float = 120.0,
     progress: Progress | None = None,
+    emulator_words: tuple[str, ...] = (),
 ) -> RunResult:
     """Run a program of build_host (``board`` None) or build_board on ``inputs``, int8 [n][...], n >= 1.
 
     ``title`` stands in messages for what runs where ("flowers on mps2-an500"); ``taps`` belongs to programs built
     with taps and holds all of them in memory. ``timeout_seconds`` is the time without any new output after which
-    the program counts as hanging. Raises CheckFailed for a fault, a sanitizer's finding, a hang, a changed guard
-    byte or a status that is not 0, and Mbv2genError where QEMU is missing or the inputs have the wrong size.
+    the program counts as hanging; ``emulator_words`` stand in QEMU's command line. Raises CheckFailed for a fault, a
+    sanitizer's finding, a hang, a changed guard byte or a status that is not 0, and Mbv2genError where QEMU is missing
+    or the inputs have the wrong size.
     """
     title = title or program.parent.name.rpartition("-")[0] or program.name
 
     def execute(work: Path) -> _Outcome:
-        return _execute(_command(program, board, taps), work, len(inputs), timeout_seconds, progress)
+        command = _command(program, board, taps)
+        return _execute((*command, *emulator_words), work, len(inputs), timeout_seconds, progress)
 
     return _collect(execute, inputs, program, title, taps)
 
