@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import rich_click as click
@@ -16,6 +16,7 @@ from networks import DIGITS_NET, ROOT, Net, Seeded, load, random_and_real, train
 from mbv2gen import progress
 from mbv2gen.errors import CheckFailed, Mbv2genError
 from mbv2gen.hardware import boards, toolchain
+from mbv2gen.planning.objective import OBJECTIVES
 
 FAST_BOARDS = ("mps2-an386", "mps2-an500", "mps2-an505")
 PLAIN_BOARDS = ("microbit", "mps2-an385")
@@ -49,6 +50,7 @@ class Task:
     board: str
     feed: str
     inputs: int  # of random and of real ones, each
+    optimize: str | None = None
 
 
 def tasks(quick: bool, only_nets: tuple[str, ...], only_boards: tuple[str, ...]) -> tuple[Task, ...]:
@@ -87,7 +89,8 @@ def measure_net(of_one_net: tuple[Task, ...], work: Path) -> list[Measured]:
         chosen = [*range(task.inputs), *range(most, most + task.inputs)]
         part = Expected(known.inputs[chosen], known.numpy[chosen], known.tflite_micro[chosen])
         board = boards.load(task.board)
-        made.append(measure(loaded, part, board, task.feed, work, with_kernels=task.feed == PROFILED))
+        with_kernels = task.feed == PROFILED
+        made.append(measure(loaded, part, board, task.feed, work, with_kernels=with_kernels, optimize=task.optimize))
     return made
 
 
@@ -188,12 +191,16 @@ def check_exact(made: list[Measured]) -> None:
 @click.option("--board", multiple=True, metavar="BOARD", help="This board alone; may be given again.")
 @click.option("-o", "--out", type=click.Path(path_type=Path), default=ROOT / "docs" / "benchmarks.md", metavar="FILE")
 @click.option("--work", type=click.Path(path_type=Path), default=ROOT / "build" / "bench", metavar="FOLDER")
-def main(quick: bool, net: tuple[str, ...], board: tuple[str, ...], out: Path, work: Path) -> None:
+@click.option("--optimize", type=click.Choice(sorted(OBJECTIVES)), help="As compile takes it.")
+def main(
+    quick: bool, net: tuple[str, ...], board: tuple[str, ...], out: Path, work: Path, optimize: str | None
+) -> None:
     """Build, run and measure networks on emulated boards and write the tables."""
     try:
         toolchain.require_arm_compiler()
         toolchain.require_qemu()
-        made = measure_all(tasks(quick, net, board), work)
+        chosen = tuple(replace(task, optimize=optimize) for task in tasks(quick, net, board))
+        made = measure_all(chosen, work)
         tables.write(out, document(made))
         check_exact(made)
     except Mbv2genError as error:

@@ -98,13 +98,24 @@ def expected(network: QuantizedNetwork, inputs: Int8Array) -> Expected:
     return Expected(inputs, reference, np.stack(outputs))
 
 
-def measure(loaded: Loaded, known: Expected, board: Board, feed: str, work: Path, *, with_kernels: bool) -> Measured:
+def measure(
+    loaded: Loaded,
+    known: Expected,
+    board: Board,
+    feed: str,
+    work: Path,
+    *,
+    with_kernels: bool,
+    optimize: str | None = None,
+) -> Measured:
     """Compile, build and run; ``with_kernels``: also the profiling build, on one input."""
-    options = Options(target=board.core, feed=feed)
+    options = Options(target=board.core, feed=feed, optimize=optimize)
     known_values = ranges(loaded.quantized)
     planned = compiler.plan_network(loaded.quantized, options, known_values)
     complete = compiler.complete_program(loaded.quantized, planned, options, known_values)
-    folder = written(loaded, planned, complete, work / f"{loaded.name}-{board.name}-{feed}")
+    folder = written(
+        loaded, planned, complete, work / f"{loaded.name}-{board.name}-{feed}{f'-{optimize}' if optimize else ''}"
+    )
     title = f"{loaded.name} on {board.name}"
     elf = firmware.build_board(folder.path, folder.name, board, folder.builds)
     result = runner.run(elf, known.inputs, board=board, title=title, timeout_seconds=SECONDS_WITHOUT_OUTPUT)
