@@ -66,7 +66,8 @@ def random_items(draw: st.DrawFn) -> tuple[Item, ...]:
     items: list[Item] = []
     for index in range(draw(st.integers(1, 6))):
         over = draw(st.sampled_from([None, *items]))
-        row = int(over.end[0] - over.begin[0]) if over else draw(st.integers(1, 20))  # element by element: equal rows
+        alike = over is not None and draw(st.booleans())  # element by element; else columns onto rows, or the other way
+        row = int(over.end[0] - over.begin[0]) if over and alike else draw(st.integers(1, 20))
         count = draw(st.integers(1, 5))
         ring = draw(st.integers(1, count))
         start = draw(st.integers(0, 12))
@@ -162,6 +163,15 @@ def test_an_in_place_row_is_never_shifted_against_the_row_it_is_made_of() -> Non
     assert collisions((a, b), offsets) == []
     assert offsets["b"] - offsets["a"] != 4
     assert size == 24
+
+
+def test_columns_do_not_lie_on_the_end_of_the_row_they_are_made_of() -> None:
+    #  a row of a becomes two columns of b at once: the second may not begin where the row begins
+    a = tensor("a", 16, [(-1, 0), (-1, 1)])
+    b = tensor("b", 8, [(0, 4), (0, 4), (1, 4), (1, 4)], over="a")
+    offsets, size = place((a, b))
+    assert collisions((a, b), offsets) == []
+    assert size == 48
 
 
 def test_a_row_that_is_read_again_later_is_not_overwritten_in_place() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mobilenets import mobilenet_v2, one_block, random_blocks
+from network_builder import POINTWISE, RELU6, NetworkBuilder
 from planned import planned_tight, rows_that_differ
 from random_networks import random_images
 from small_models import write_program
@@ -19,6 +20,7 @@ from mbv2gen.dsp.ranges import ranges
 from mbv2gen.errors import CheckFailed
 from mbv2gen.hardware import boards
 from mbv2gen.hardware.execution import Place
+from mbv2gen.network import Window
 from mbv2gen.planning.channel_order import even
 from mbv2gen.planning.objective import TIGHT
 from mbv2gen.planning.ring_columns import RingColumns4
@@ -55,6 +57,17 @@ def test_random_networks_in_columns_equal_the_reference_in_every_row() -> None:
         mixed += len(kinds) == 2
     assert tight > 12
     assert mixed > 5
+
+
+def test_an_activation_in_place_before_a_first_convolution_in_columns() -> None:
+    b = NetworkBuilder(np.random.default_rng(0))
+    x = b.activation(b.input((24, 32, 3), -128), "clip", -128, 100)
+    x = b.conv(x, "stem", 8, Window(3, 3, 2, 2, 0, 0, 1, 1), RELU6, zero_point=-128, scale=6 / 255)
+    x = b.depthwise(x, "depthwise", Window(3, 3, 1, 1, 1, 1, 1, 1), RELU6, zero_point=-128, scale=6 / 255)
+    network = b.network("clipped", b.mean(b.conv(x, "project", 4, POINTWISE), "mean"))
+    program = planned_tight(network, names(network))
+    assert program.calls[1].tight
+    program_interpreter.check_arena(program)
 
 
 def pipeline(stride: int, padding: str = "torch", *, width: int = 24, residual: bool = False) -> QuantizedNetwork:

@@ -143,7 +143,7 @@ def _forbidden(a: Item, b: Item) -> _Distances:
     if a.over == b.name or b.over == a.name:
         reader, writer = (b, a) if a.over == b.name else (a, b)
         r, w = (j, i) if a.over == b.name else (i, j)
-        touch = reader.last[r] == writer.first[w]
+        touch = (reader.last[r] == writer.first[w]) & (a.end[i] - a.begin[i] == b.end[j] - b.begin[j])
         exact = (a.begin[i] - b.begin[j])[touch]
         low, high = (
             np.concatenate([low[~touch], low[touch], exact + 1]),
