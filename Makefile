@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN    := .venv/bin
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test prove bench mix memory fusion exports microbit supported picture accuracy clean
+.PHONY: help setup demo test prove bench mix memory fusion exports microbit supported picture accuracy weights clean
 
 help:
 	@echo "make demo    compile the example for a Cortex-M7 and prove it on the host and in QEMU"
@@ -15,6 +15,7 @@ help:
 	@echo "make exports   the .tflite and QDQ files in other engines -> docs/exports.md"
 	@echo "make supported  what ONNX files may hold, from the code -> SUPPORTED.md"
 	@echo "make picture   the head of the example's report.html -> docs/report.png (Chromium)"
+	@echo "make weights   weights of 4 bits: bytes, instructions, accuracy -> docs/weights.md"
 	@echo "make accuracy  int8 against float by effort, on trained networks -> docs/accuracy.md"
 	@echo "make fusion  instructions row by row against layer by layer -> docs/fusion.md"
 	@echo "make microbit  a trained network on an emulated BBC micro:bit"
@@ -57,6 +58,9 @@ supported: .venv/installed
 
 picture: setup
 	$(BIN)/python tools/report_picture.py docs/report.png
+
+weights: .venv/installed
+	$(BIN)/python benchmarks/weights.py
 
 accuracy: .venv/installed
 	$(BIN)/python benchmarks/accuracy.py

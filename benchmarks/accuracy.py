@@ -13,12 +13,17 @@ import numpy as np
 import rich_click as click
 import tables
 from networks import DIGITS_NET, FLOWERS, ROOT, SHARED
+from numpy.typing import NDArray
 
 from mbv2gen import compiler, float_reference, int8_reference, progress, pruning
 from mbv2gen.evaluation.figures import decibels, signal_and_noise
+from mbv2gen.network import Network
 from mbv2gen.pixels import network_inputs, pictures, preprocessing
+from mbv2gen.pixels.pictures import Pictures
+from mbv2gen.pixels.preprocessing import Preprocessing
 from mbv2gen.quantization import effort
 from mbv2gen.quantization.tensor_scales import dequantize
+from mbv2gen.quantized_network import QuantizedNetwork
 
 BATCH = 32
 RUBBISH = SHARED / "images" / "rubbish4" / "split.csv"
@@ -84,7 +89,19 @@ class Figures:
     seconds: float
 
 
-def measure(case: Case, efforts: list[int], tell: progress.Tell) -> list[Figures]:
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A case with its network and pictures; ``wanted`` float outputs [n][h][w][c] of the test pictures."""
+
+    case: Case
+    network: Network
+    how: Preprocessing
+    calibration: Pictures
+    test: Pictures
+    wanted: NDArray[np.float64]
+
+
+def subject(case: Case) -> Subject:
     network = compiler.read_network(case.model)
     shape = network.shape(network.inputs[0])
     toml = case.model.with_suffix(".toml")
@@ -92,27 +109,36 @@ def measure(case: Case, efforts: list[int], tell: progress.Tell) -> list[Figures
     calibration, test = (
         pictures.open_pictures(s, shape, how, network.model_input) for s in (case.calibration, case.test)
     )
-    assert test.labels is not None
     wanted = np.concatenate([float_reference.run_outputs(network, x) for x in test.batches(BATCH)]).astype(np.float64)
-    chosen, figures = wanted.argmax(axis=3).reshape(len(test), -1)[:, 0], []
+    return Subject(case, network, how, calibration, test, wanted)
+
+
+def measure(case: Case, efforts: list[int], tell: progress.Tell) -> list[Figures]:
+    found, made = subject(case), []
     for index, level in enumerate(efforts):
         before = time.process_time()
-        quantized = effort.quantize(pruning.prune(network), calibration, how, level).integer
-        seconds = time.process_time() - before
-        output = quantized.tensor(quantized.outputs[0])
-        made = np.concatenate([
-            dequantize(int8_reference.run_outputs(quantized, feed.integer), output)
-            for feed in network_inputs.feeds(quantized, test, BATCH)
-        ])  # fmt: skip
-        classes = made.argmax(axis=3).reshape(len(test), -1)[:, 0]
-        noise = signal_and_noise(wanted, made)
-        figures.append(Figures(
-            case, level, len(calibration), len(test), float((chosen == test.labels).mean()),
-            float((classes == test.labels).mean()), float((classes == chosen).mean()),
-            float(decibels(noise.sum(axis=0))), float(np.median(decibels(noise))), seconds,
-        ))  # fmt: skip
+        quantized = effort.quantize(pruning.prune(found.network), found.calibration, found.how, level).integer
+        made.append(figures(found, quantized, level, time.process_time() - before))
         tell(index + 1, len(efforts))
-    return figures
+    return made
+
+
+def figures(of: Subject, quantized: QuantizedNetwork, level: int, seconds: float) -> Figures:
+    """Of ``quantized``, made at that effort in so many seconds, on the test pictures."""
+    test, output = of.test, quantized.tensor(quantized.outputs[0])
+    assert test.labels is not None
+    chosen = of.wanted.argmax(axis=3).reshape(len(test), -1)[:, 0]
+    made = np.concatenate([
+        dequantize(int8_reference.run_outputs(quantized, feed.integer), output)
+        for feed in network_inputs.feeds(quantized, test, BATCH)
+    ])  # fmt: skip
+    classes = made.argmax(axis=3).reshape(len(test), -1)[:, 0]
+    noise = signal_and_noise(of.wanted, made)
+    return Figures(
+        of.case, level, len(of.calibration), len(test), float((chosen == test.labels).mean()),
+        float((classes == test.labels).mean()), float((classes == chosen).mean()),
+        float(decibels(noise.sum(axis=0))), float(np.median(decibels(noise))), seconds,
+    )  # fmt: skip
 
 
 def document(figures: list[Figures]) -> list[str]:

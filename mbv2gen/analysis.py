@@ -23,7 +23,7 @@ from mbv2gen.network import Activation, FloatArray, Network
 from mbv2gen.pixels import network_inputs
 from mbv2gen.pixels.pictures import Pictures
 from mbv2gen.progress import Tell, part
-from mbv2gen.quantization import effort, given_network, quantized_network_file
+from mbv2gen.quantization import given_network, quantized_network_file, weight_storage
 from mbv2gen.quantization.calibration import synthetic
 from mbv2gen.quantization.effort import Quantized
 from mbv2gen.quantization.tensor_scales import Weighted, channel_rows, dequantize, quantize_values
@@ -92,9 +92,11 @@ def quantize(model: Path, options: Options, tell: Tell | None = None) -> Subject
     network = compiler.read_network(model, options.name)
     data, how, warnings = compiler.open_calibration(model, network, options)
     if network.is_quantized:
+        compiler.refuse_four_bits(network, options.storage)
         integer = given_network.quantize(network, data, how, tell)
         return Subject(network, Quantized(network, integer, data or synthetic(network, how)), options, warnings)
-    return Subject(network, effort.quantize(pruning.prune(network), data, how, options.effort, tell), options, warnings)
+    made = weight_storage.quantize(pruning.prune(network), data, how, options.effort, options.storage, tell)
+    return Subject(network, made, options, warnings)
 
 
 def is_of(subject: Subject, compiled: QuantizedNetwork) -> bool:

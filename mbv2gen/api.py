@@ -29,6 +29,7 @@ from mbv2gen.pixels import network_inputs
 from mbv2gen.profiling import Profile
 from mbv2gen.progress import Tell
 from mbv2gen.quantization import effort as efforts
+from mbv2gen.quantization.weight_storage import read_budget
 from mbv2gen.quantized_network import Int8Array
 from mbv2gen.result import Result, model_output
 from mbv2gen.verification import Verification
@@ -63,6 +64,8 @@ def compile(
     effort: int = efforts.DEFAULT,
     optimize: Literal["ram", "balanced", "speed", "size"] | None = None,
     arena_limit: int | None = None,
+    weights: Literal["int8", "int4", "mixed"] = "int8",
+    weights_budget: str | None = None,
     progress: Tell | None = None,
 ) -> Result:
     """Quantize ``model`` to int8, plan its memory and generate C; with ``output`` also write that folder.
@@ -90,6 +93,8 @@ def compile(
         effort=effort,
         optimize=optimize,
         arena_limit=arena_limit,
+        weights=weights,
+        weights_budget=None if weights_budget is None else read_budget(weights_budget),
     )
     result = compiler.compile_model(Path(model), options, progress)
     if chosen is not None:

@@ -27,7 +27,7 @@ def candidates(
     wanted = _wanted_layouts(network, family)
     result = {}
     taking = {
-        operator.name: [c for c in family if c.operator_kind == operator.kind and c.applies(operator, network, known)]
+        operator.name: [c for c in family if c.takes(operator) and c.applies(operator, network, known)]
         for operator in network.operators
     }
     for operator in network.operators:
@@ -54,7 +54,7 @@ def _wanted_layouts(network: QuantizedNetwork, family: tuple[Contract, ...]) -> 
         wanted[name].append(RowNHWC())
     for operator in network.operators:
         for contract in family:
-            if contract.operator_kind != operator.kind:
+            if not contract.takes(operator):
                 continue
             for name in operator.inputs:
                 layout = wanted_layout(contract, operator, network.shape(name))

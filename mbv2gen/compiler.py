@@ -33,15 +33,21 @@ from mbv2gen.plan import Plan
 from mbv2gen.planning import trade_offs
 from mbv2gen.planning.objective import OBJECTIVES, Objective, objective
 from mbv2gen.planning.occupancy import occupancy
-from mbv2gen.quantization import bounds, effort, given_network, quantized_network_file
+from mbv2gen.quantization import bounds, effort, given_network, quantized_network_file, weight_storage
 from mbv2gen.quantization.exports import EXPORTS
+from mbv2gen.quantization.weight_storage import Budget, Storage
 from mbv2gen.quantized_network import QuantizedNetwork
 from mbv2gen.report_page import page
 from mbv2gen.result import Result
 
 Progress = Callable[[int, int], None]
 
-CHOICES = {"feed": ("frame", "rows"), "emit": tuple(EXPORTS), "optimize": tuple(OBJECTIVES)}
+CHOICES = {
+    "feed": ("frame", "rows"),
+    "emit": tuple(EXPORTS),
+    "optimize": tuple(OBJECTIVES),
+    "weights": weight_storage.KINDS,
+}
 FEW_PICTURES = 32  # of calibration: below it results differ by several decibels from draw to draw
 
 
@@ -64,6 +70,8 @@ class Options:
     effort: int = effort.DEFAULT
     optimize: str | None = None
     arena_limit: int | None = None
+    weights: str = "int8"
+    weights_budget: Budget | None = None
 
     def __post_init__(self) -> None:
         """Mbv2genError where a value is none of those there are."""
@@ -73,11 +81,18 @@ class Options:
             "feed": (self.feed,),
             "emit": self.emit,
             "optimize": () if self.optimize is None else (self.optimize,),
+            "weights": (self.weights,),
         }
+        if self.weights_budget is not None and self.weights != "mixed":
+            raise Mbv2genError("--weights-budget goes with --weights mixed")
         for option, allowed in CHOICES.items():
             for value in chosen[option]:
                 if value not in allowed:
                     raise Mbv2genError(f"--{option} {value}: is none of {', '.join(allowed)}")
+
+    @property
+    def storage(self) -> Storage:
+        return Storage(self.weights, self.weights_budget)
 
     @property
     def objective(self) -> Objective:
@@ -146,9 +161,21 @@ def quantize(
     A network that its file has quantized already stays as it is.
     """
     data, how, warnings = open_calibration(model, network, options)
+    storage = options.storage
     if network.is_quantized:
+        refuse_four_bits(network, storage)
         return given_network.quantize(network, data, how, progress), warnings
-    return effort.quantize(pruning.prune(network), data, how, options.effort, progress).integer, warnings
+    pruned = pruning.prune(network)
+    return weight_storage.quantize(pruned, data, how, options.effort, storage, progress).integer, warnings
+
+
+def refuse_four_bits(network: Network, storage: Storage) -> None:
+    """Of a network that its file has quantized; raises Mbv2genError."""
+    if storage.kind != "int8":
+        raise Mbv2genError(
+            f"--weights {storage.kind}: {network.source.file} is quantized already, and its weights stay as they are; "
+            "give the float model it was made of"
+        )
 
 
 def open_calibration(
@@ -203,6 +230,10 @@ def command_line(model: Path, name: str, options: Options) -> str:
             words += [f"--{option}", value]
     if options.effort != effort.DEFAULT:
         words += ["--effort", str(options.effort)]
+    if options.weights != Options.weights:
+        words += ["--weights", options.weights]
+    if options.weights_budget is not None:
+        words += ["--weights-budget", options.weights_budget.text]
     if options.feed != "frame":
         words += ["--feed", options.feed]
     if options.keep_input:

@@ -37,7 +37,10 @@ _FILES = {  # of kernels that share one
     "conv_stem_nhwc_s8_dsp": "conv_stem_s8_dsp",
     "depthwise_conv_nhwc_s8_dsp": "depthwise_conv_s8_dsp",
 }
-_DOT_BODIES = frozenset({"conv_1x1_s8", "conv_1x1_lines_s8", "fully_connected_s8"})
+_DOT = {  # header of the kernels that share it
+    "mbv2_dot.h": frozenset({"conv_1x1_s8", "conv_1x1_lines_s8", "fully_connected_s8"}),
+    "mbv2_dot_s4.h": frozenset({"conv_1x1_s4", "conv_1x1_lines_s4", "fully_connected_s4"}),
+}
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ def render(program: Program, name: str, command: str) -> dict[str, str]:
 
 def kernel_files(program: Program) -> tuple[str, ...]:
     """The kernel files a program needs, and only those."""
-    dot = ("mbv2_dot.h",) if _DOT_BODIES & set(program.bodies) else ()
+    dot = tuple(header for header, bodies in _DOT.items() if bodies & set(program.bodies))
     bodies = sorted({_FILES.get(body, body) for body in program.bodies})
     dsp = ("mbv2_dsp.h", "mbv2_dsp_bodies.h", "mbv2_dsp_rows.c", "mbv2_dsp_twins.c") if program.inner_bodies else ()
     structs = {struct for call in program.calls for _, struct, _ in call.work.structs}

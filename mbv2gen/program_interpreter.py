@@ -18,6 +18,7 @@ from mbv2gen.dsp.calls import DSP_BODIES
 from mbv2gen.dsp.columns import column_values, columns_made, columns_read, columns_written
 from mbv2gen.dsp.rows import dsp_row, dsp_rows_read, made_rows
 from mbv2gen.errors import CheckFailed
+from mbv2gen.packing import halves
 from mbv2gen.plan import Buffer
 from mbv2gen.planning.channel_order import Order
 from mbv2gen.planning.layouts import PlanarLines, RowNHWC
@@ -29,6 +30,8 @@ Int64s = NDArray[np.int64]
 Tap = Callable[[Call, int, NDArray[np.int8]], None]
 Orders = dict[str, Order | None]
 Columns = dict[tuple[int, int], list[NDArray[np.int8]]]  # (layer, row) -> int8 [4][c] of its columns so far
+TO_LINES = ("conv_1x1_lines_s8", "conv_1x1_lines_s4")
+FULLY_CONNECTED = ("fully_connected_s8", "fully_connected_s4")
 ELEMENTWISE = frozenset({"add_s8", "add_s8_dsp", "activation_s8"})
 
 
@@ -178,10 +181,10 @@ def _rows_read(call: Call, unit: int) -> list[tuple[int, int | None]]:
     if call.body == "depthwise_conv_lines_s8":  # the rows around the plane are stored
         top = unit * arguments["stride_h"]
         return [(0, row) for row in range(top, top + arguments["kernel_h"])]
-    if call.body == "conv_1x1_lines_s8":
+    if call.body in TO_LINES:
         row = unit - arguments["line_top"]
         return [(0, row if 0 <= row < call.input_shape[0] else None)]
-    if call.body == "fully_connected_s8":
+    if call.body in FULLY_CONNECTED:
         return [(0, row) for row in range(call.input_shape[0])]
     if call.struct == "mbv2_conv":
         top = unit * arguments["stride_h"] - arguments["pad_top"]
@@ -332,13 +335,16 @@ def _convolution(
     call: Call, unit: int, rows: dict[tuple[int, int], NDArray[np.int8]], a: dict[str, int]
 ) -> NDArray[np.int8]:
     tables = {t.field: t.values.astype(np.int64) for t in call.tables}
-    if call.body == "conv_1x1_lines_s8" and not rows:  # a row of padding
+    if call.body in TO_LINES and not rows:  # a row of padding
         return np.full(call.output.row_bytes, a["output_zero_point"], np.int8)
     if call.body == "depthwise_conv_lines_s8":
         acc = _depthwise_lines(call, unit, rows, a, tables)
-    elif call.body in ("conv_1x1_s8", "conv_1x1_lines_s8", "fully_connected_s8"):
+    elif call.body in ("conv_1x1_s8", *TO_LINES, *FULLY_CONNECTED, *halves.BODIES):
         x = np.concatenate([rows[key] for key in sorted(rows)]).reshape(-1, a["in_c"]).astype(np.int64)
-        acc = x @ tables["weights"].reshape(a["out_c"], a["in_c"]).T + tables["bias"]
+        weights = tables["weights"]
+        if call.body in halves.BODIES:
+            weights = halves.decoded(weights, a["out_c"]).astype(np.int64)
+        acc = x @ weights.reshape(a["out_c"], a["in_c"]).T + tables["bias"]
     else:
         acc = _windows(call, unit, rows, a, tables)
     value = requantize(acc, tables["multiplier"], tables["shift"]) + a["output_zero_point"]

@@ -4,6 +4,10 @@ This is what NumPy, the .tflite and TensorFlow Lite Micro run; the C is equal to
 TFLite's int8 one: real = scale * (q - zero_point); weights symmetric and per output channel, -127..127; biases
 int32 with scale input_scale * weight_scale; ``multiplier`` in Q31 and ``shift`` (positive = left) as TFLite Micro
 computes them from the float32 scales. Channel order, uint8 offsets and packing exist from Program on, never here.
+
+Weights of 4 bits are int8 here as well: sixteen times -7..7, whose scale is a sixteenth of the step between them. So
+arithmetic, bounds and .tflite know one kind of weights, and biases keep a fine unit; ``weight_bits`` is how they are
+stored in flash.
 """
 
 from __future__ import annotations
@@ -47,6 +51,7 @@ class QConv2D:
     window: Window
     act_min: int
     act_max: int
+    weight_bits: int = 8  # 4: multiples of 16, in a pointwise convolution
 
     @property
     def kind(self) -> str:
@@ -86,6 +91,7 @@ class QFullyConnected:
     act_min: int
     act_max: int
     kind: str = "fully_connected"
+    weight_bits: int = 8
 
 
 @dataclass(frozen=True)
@@ -129,6 +135,11 @@ class QActivation:
 
 
 QOperator: TypeAlias = QConv2D | QDepthwiseConv2D | QFullyConnected | QAdd | QMean | QActivation
+
+
+def weight_bits(operator: QOperator) -> int:
+    """Of a weight in flash."""
+    return operator.weight_bits if isinstance(operator, QConv2D | QFullyConnected) else 8
 
 
 @dataclass(frozen=True)

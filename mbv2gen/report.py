@@ -6,10 +6,11 @@ import json
 import re
 from typing import Any, TypeAlias
 
-from mbv2gen import row_work
+from mbv2gen import quantized_network, row_work
 from mbv2gen.planning.objective import Objective
 from mbv2gen.planning.occupancy import Occupancy
 from mbv2gen.program import Call, Program
+from mbv2gen.quantized_network import QOperator
 from mbv2gen.row_work import RowWork
 
 Report: TypeAlias = dict[str, Any]  # the JSON document
@@ -109,10 +110,11 @@ def _layers(program: Program) -> list[dict[str, Any]]:
     operators = program.network.operators
     makers = {name: layer for layer, operator in enumerate(operators) for name in operator.outputs}
     inputs = [[makers.get(name) for name in operator.inputs] for operator in operators]
-    return [{**_layer(call), "inputs": inputs[call.layer]} for call in program.calls]
+    return [{**_layer(call, operators[call.layer]), "inputs": inputs[call.layer]} for call in program.calls]
 
 
-def _layer(call: Call) -> dict[str, Any]:
+def _layer(call: Call, operator: QOperator) -> dict[str, Any]:
+    weight_bits = quantized_network.weight_bits(operator) if call.weights_bytes else None
     return {
         "name": call.operator,
         "op": call.kind,
@@ -121,6 +123,7 @@ def _layer(call: Call) -> dict[str, Any]:
         "output_shape": list(call.output_shape),
         "macs": call.macs,
         "weights_bytes": call.weights_bytes,
+        "weight_bits": weight_bits,
         "live_bytes": call.live_bytes,
         "kernel": f"mbv2_{call.body}",
         "instructions_estimated": round(call.estimated_instructions),

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from four_bits import with_four_bits
 from numpy.typing import NDArray
 from planned import planned
 from random_networks import random_network
@@ -23,14 +24,18 @@ BODIES = {
     "depthwise_conv_s8",
     "depthwise_conv_lines_s8",
     "fully_connected_s8",
+    "conv_1x1_s4",
+    "conv_1x1_lines_s4",
+    "fully_connected_s4",
 }
 
 
 @functools.cache
 def programs() -> list[Program]:
-    networks = (
+    networks = [
         random_network(np.random.default_rng([9, seed]), size=(7, 8), blocks=2, max_channels=8) for seed in range(12)
-    )
+    ]
+    networks += [with_four_bits(network) for network in networks[:6]]
     return [planned(network, "layer_by_layer")[1] for network in networks]
 
 

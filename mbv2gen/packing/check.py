@@ -13,9 +13,12 @@ from mbv2gen.dsp.packing import PackedDepthwise, PackedLinear, PackedRelu
 from mbv2gen.dsp.range_check import check_add, check_ranges
 from mbv2gen.dsp.requantization import AddCoefficients
 from mbv2gen.errors import CheckFailed
+from mbv2gen.packing import halves
 from mbv2gen.planning.layouts import PlaneTiles, Tile16
 from mbv2gen.program import Call, Program
 from mbv2gen.quantized_network import QAdd, QConv2D, QDepthwiseConv2D, QFullyConnected
+
+FOLDED = ("conv_1x1_s8", "conv_1x1_lines_s8", "fully_connected_s8", "depthwise_conv_lines_s8", *halves.BODIES)
 
 
 def check_packing(program: Program) -> None:
@@ -65,10 +68,12 @@ def _check_call(call: Call, operator: QConv2D | QDepthwiseConv2D | QFullyConnect
     decoded = tables["weights"]
     if call.body == "depthwise_conv_lines_s8":  # channel-major back to tap-major
         decoded = decoded.reshape(-1, taps).T
+    if call.body in halves.BODIES:
+        decoded = halves.decoded(decoded, len(operator.bias))
     if not np.array_equal(decoded.reshape(-1), operator.weights.reshape(-1)):
         raise CheckFailed(f"packing check: the weights of layer {call.layer} ({call.operator}) do not decode")
     bias = tables["bias"].astype(np.int64)
-    if call.body in ("conv_1x1_s8", "conv_1x1_lines_s8", "fully_connected_s8", "depthwise_conv_lines_s8"):
+    if call.body in FOLDED:
         axes = (0, 1) if isinstance(operator, QDepthwiseConv2D) else tuple(range(1, operator.weights.ndim))
         bias = bias + arguments["input_zero_point"] * operator.weights.sum(axis=axes, dtype=np.int64)
     for field, values, wanted in (

@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mbv2gen.quantized_network import QConv2D, QDepthwiseConv2D, QFullyConnected, QOperator
+from mbv2gen.quantized_network import QConv2D, QDepthwiseConv2D, QFullyConnected, QOperator, weight_bits
 
 Weighted: TypeAlias = QConv2D | QDepthwiseConv2D | QFullyConnected
 
@@ -29,6 +29,11 @@ class Table:
     weights_bytes: int = 0
 
 
+SUMS_OVER_CHANNELS = frozenset(
+    f"{kernel}_{weights}" for kernel in ("conv_1x1", "conv_1x1_lines", "fully_connected") for weights in ("s8", "s4")
+)
+
+
 def pack(body: str, operator: QOperator, zero_point: int) -> tuple[Table, ...]:
     """The tables of ``operator`` for the kernel ``body``; none where the operator has no weights."""
     if not isinstance(operator, QConv2D | QDepthwiseConv2D | QFullyConnected):
@@ -38,18 +43,27 @@ def pack(body: str, operator: QOperator, zero_point: int) -> tuple[Table, ...]:
     if folds:
         bias = bias - zero_point * weights.astype(np.int64).reshape(len(bias), -1).sum(axis=1)
     assert np.abs(bias).max(initial=0) < 1 << 31, "the bound checker lets no such channel pass"
+    stored = _halves(weights.reshape(len(bias), -1)) if weight_bits(operator) == 4 else weights.reshape(-1)
     return (
-        Table("weights", "int8_t", weights.reshape(-1), weights.size),
+        Table("weights", "int8_t", stored, stored.size),
         Table("bias", "int32_t", bias.astype(np.int32)),
         Table("multiplier", "int32_t", operator.multiplier),
         Table("shift", "int8_t", operator.shift.astype(np.int8)),
     )
 
 
+def _halves(rows: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Rows [c_out][k] of multiples of 16, two a byte: bits 0..3 of a byte are an even row's weight, bits 4..7 the next
+    one's; an odd last row stands in both."""
+    low = rows[0::2].view(np.uint8)
+    high = np.concatenate([rows[1::2], rows[-1:]])[: len(low)].view(np.uint8)
+    return (low >> 4 | high).view(np.int8).reshape(-1)
+
+
 def _ordered(body: str, operator: Weighted) -> tuple[NDArray[np.int8], bool]:
     """Weights in the kernel's order, and whether it wants the zero point folded into the bias."""
     if body == "depthwise_conv_lines_s8":
         return np.ascontiguousarray(operator.weights.transpose(2, 0, 1)), True  # [c][kernel_h][kernel_w]
-    if body in ("conv_1x1_s8", "conv_1x1_lines_s8", "fully_connected_s8"):
+    if body in SUMS_OVER_CHANNELS:
         return operator.weights, True  # [c_out][c_in]
     return operator.weights, False  # conv [c_out][kh][kw][c_in], depthwise [kh][kw][c]

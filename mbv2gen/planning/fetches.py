@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from mbv2gen.planning.kernels import Candidate, units
-from mbv2gen.quantized_network import QConv2D, QDepthwiseConv2D, QFullyConnected, QuantizedNetwork
+from mbv2gen.quantized_network import QConv2D, QDepthwiseConv2D, QFullyConnected, QuantizedNetwork, weight_bits
 
 
 def weights_fetched(network: QuantizedNetwork, chosen: tuple[Candidate, ...]) -> int:
-    """Bytes of int8 weights that an inference reads; biases, multipliers and what a stream adds are not counted."""
+    """Bytes of weights that an inference reads; biases, multipliers and what a stream adds are not counted."""
     return sum(times * size for times, size in readings(network, chosen).values())
 
 
@@ -23,5 +23,5 @@ def readings(network: QuantizedNetwork, chosen: tuple[Candidate, ...]) -> dict[s
             h, w, _ = network.shape(operator.outputs[0])
             rows = max(1, h // units(candidate, operator, network))  # that a unit makes
             groups = -(-rows * w // candidate.contract.pixels)
-            result[operator.name] = h // rows * groups, int(operator.weights.size)
+            result[operator.name] = h // rows * groups, int(operator.weights.size) * weight_bits(operator) // 8
     return result

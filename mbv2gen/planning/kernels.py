@@ -27,6 +27,7 @@ from mbv2gen.quantized_network import (
     QFullyConnected,
     QOperator,
     QuantizedNetwork,
+    weight_bits,
 )
 
 Ints: TypeAlias = NDArray[np.int64]
@@ -96,8 +97,8 @@ class Contract:
     0. ``whole_input``: every unit reads all rows; ``wide``: it trades memory for instructions, so that the planner
     takes it only where the arena does not grow; ``tight``: it trades instructions for memory, its unit is a column of
     four pixels; ``special``: another body does the same work, so that ``--optimize size`` does without it.
-    ``pixels``: how many outputs, of a row or band, one reading of the weights serves. ``instructions`` is an estimate
-    for a whole operator, good enough to choose by.
+    ``pixels``: how many outputs, of a row or band, one reading of the weights serves. ``weight_bits``: of the weights
+    that it reads. ``instructions`` is an estimate for a whole operator, good enough to choose by.
     """
 
     body: str
@@ -116,6 +117,11 @@ class Contract:
     tight: bool = False
     special: bool = False
     pixels: int = 4
+    weight_bits: tuple[int, ...] = (8,)
+
+    def takes(self, operator: QOperator) -> bool:
+        """Whether the kernel is for operators of this kind and these weights, whatever their numbers."""
+        return self.operator_kind == operator.kind and weight_bits(operator) in self.weight_bits
 
 
 @dataclass(frozen=True)
@@ -233,6 +239,11 @@ PLAIN: tuple[Contract, ...] = (
     Contract("depthwise_conv_s8", "depthwise", RowNHWC, RowNHWC, per_mac(8.0, 40), pixels=1),
     Contract("depthwise_conv_lines_s8", "depthwise", PlanarLines, RowNHWC, per_mac(4.5, 40), pixels=WHOLE_ROW),
     Contract("fully_connected_s8", "fully_connected", RowNHWC, RowNHWC, per_mac(2.6, 40), whole_input=True),
+    Contract("conv_1x1_s4", "pointwise", RowNHWC, RowNHWC, per_mac(3.1, 40), pixels=2, weight_bits=(4,)),
+    Contract("conv_1x1_lines_s4", "pointwise", RowNHWC, PlanarLines, per_mac(3.1, 40), pixels=2, weight_bits=(4,)),
+    Contract(
+        "fully_connected_s4", "fully_connected", RowNHWC, RowNHWC, per_mac(3.1, 40), whole_input=True, weight_bits=(4,)
+    ),
     Contract("add_s8", "add", RowNHWC, RowNHWC, per_input(60), in_place=True),
     Contract(
         "mean_s8", "mean", RowNHWC, RowNHWC, per_input(6), scratch_bytes=_sums_bytes, keeps_scratch=True, reduces=True

@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 
 from mbv2gen import float_reference, int8_reference
-from mbv2gen.evaluation.figures import Reals, signal_and_noise
+from mbv2gen.evaluation.figures import Reals, decibels, signal_and_noise
 from mbv2gen.network import Network
 from mbv2gen.pixels.pictures import Pictures
 from mbv2gen.pixels.preprocessing import Preprocessing
@@ -53,43 +53,51 @@ def quantize(
     preprocessing: Preprocessing,
     effort: int = DEFAULT,
     progress: Progress | None = None,
+    four_bits: frozenset[str] = frozenset(),
 ) -> Quantized:
     """Calibrate on ``pictures`` (None: synthetic ones, of which the caller warns) and quantize.
 
     Synthetic pictures are worth no more than effort 1: what more one learns of them is not of the real ones.
-    ``progress`` is told (done, total). Raises Mbv2genError where data or network cannot be quantized.
+    Weights of ``four_bits`` (names of layers) have 4 bits, and then effort is at least the default: the nearest
+    integers would be too far off. ``progress`` is told (done, total). Raises Mbv2genError where data or network cannot
+    be quantized.
     """
     tell = progress or (lambda done, total: None)
+    effort = max(effort, DEFAULT) if four_bits else effort
     effort = min(effort, MOST_OF_SYNTHETIC) if pictures is None else effort
     data = synthetic(network, preprocessing) if pictures is None else pictures
     calibrated = Calibrated(network, data, preprocessing, is_synthetic=pictures is None)
     if effort == HIGHEST:
-        return _best(calibrated, tell)
+        return _best(calibrated, four_bits, tell)
     steps = len(data) + len(network.operators)
     observed = quantizer.observed(calibrated, part(tell, 0, steps))
-    integer = quantizer.quantize(observed, RECIPES[effort], part(tell, len(data), steps))
+    recipe = replace(RECIPES[effort], four_bits=four_bits)
+    integer = quantizer.quantize(observed, recipe, part(tell, len(data), steps))
     return Quantized(network, integer, data)
 
 
-def _best(calibrated: Calibrated, tell: Progress) -> Quantized:
+def _best(calibrated: Calibrated, four_bits: frozenset[str], tell: Progress) -> Quantized:
     """Of all candidates, on the network and on the equalized one, that of least noise; the first of equals."""
     half = _steps(calibrated)
     plain = quantizer.observed(calibrated, part(tell, 0, 2 * half))
-    wanted = _float_outputs(calibrated)
-    candidates = _candidates(plain, wanted, part(tell, 0, 2 * half))
+    wanted = _float_outputs(calibrated.network, calibrated.data)
+    candidates = _candidates(plain, wanted, four_bits, part(tell, 0, 2 * half))
     equalized = rescaled(plain.network, equalizing_factors(plain.network, plain.tensors))
     changed = quantizer.observed(replace(calibrated, network=equalized), part(tell, half, 2 * half))
-    candidates += _candidates(changed, wanted, part(tell, half, 2 * half))
+    candidates += _candidates(changed, wanted, four_bits, part(tell, half, 2 * half))
     return min(candidates, key=lambda candidate: candidate[0])[1]
 
 
-def _candidates(calibrated: Calibrated, wanted: Reals, tell: Progress) -> list[tuple[float, Quantized]]:
+def _candidates(
+    calibrated: Calibrated, wanted: Reals, four_bits: frozenset[str], tell: Progress
+) -> list[tuple[float, Quantized]]:
     """Each with its noise; the calibration itself is done and told of."""
     network, data = calibrated.network, calibrated.data
     done, steps, found = len(data), _steps(calibrated), []
     for recipe in CANDIDATES:
-        integer = quantizer.quantize(calibrated, recipe, part(tell, done, steps))
-        found.append((_noise(integer, data, wanted), Quantized(network, integer, data)))
+        integer = quantizer.quantize(calibrated, replace(recipe, four_bits=four_bits), part(tell, done, steps))
+        noise = float(_signal_and_noise(integer, data, wanted)[1])
+        found.append((noise, Quantized(network, integer, data)))
         done += len(network.operators) + len(data)
         tell(done, steps)
     return found
@@ -100,15 +108,21 @@ def _steps(calibrated: Calibrated) -> int:
     return len(calibrated.data) + len(CANDIDATES) * (len(calibrated.network.operators) + len(calibrated.data))
 
 
-def _float_outputs(calibrated: Calibrated) -> Reals:
-    batches = calibrated.data.batches(BATCH)
-    return np.concatenate([float_reference.run_outputs(calibrated.network, x).astype(np.float64) for x in batches])
+def _float_outputs(network: Network, data: Pictures) -> Reals:
+    return np.concatenate([float_reference.run_outputs(network, x).astype(np.float64) for x in data.batches(BATCH)])
 
 
-def _noise(network: QuantizedNetwork, data: Pictures, wanted: Reals) -> float:
-    """Power of what the int8 output differs by, all pictures together, each less its mean over the classes."""
-    output, total = network.tensor(network.outputs[0]), 0.0
+def snr_db(made: Quantized) -> float:
+    """Signal-to-noise ratio of the output on the pictures it was made with; infinite without noise."""
+    wanted = _float_outputs(made.real, made.data)
+    ratio = float(decibels(_signal_and_noise(made.integer, made.data, wanted)))
+    return float("inf") if np.isnan(ratio) else ratio
+
+
+def _signal_and_noise(network: QuantizedNetwork, data: Pictures, wanted: Reals) -> Reals:
+    """[2]: power of the output and of what int8 differs by, all pictures together, each less its mean over classes."""
+    output, total = network.tensor(network.outputs[0]), np.zeros(2)
     for start, x in enumerate(integer_input(data, network, BATCH)):
         made = dequantize(int8_reference.run_outputs(network, x), output)
-        total += float(signal_and_noise(wanted[start * BATCH :][: len(x)], made)[:, 1].sum())
+        total += signal_and_noise(wanted[start * BATCH :][: len(x)], made).sum(axis=0)
     return total

@@ -25,7 +25,14 @@ from mbv2gen.quantization.bias_correction import like_weights, missing_mean, shi
 from mbv2gen.quantization.calibration import Observed, observe
 from mbv2gen.quantization.integer_prefix import IntegerPrefix
 from mbv2gen.quantization.tensor_scales import Weighted, choose_scales, dequantize, pixel_input, read_only
-from mbv2gen.quantization.weight_rounding import Rounded, input_covariance, round_weights
+from mbv2gen.quantization.weight_rounding import (
+    EIGHT_BITS,
+    FOUR_BITS,
+    Grid,
+    Rounded,
+    input_covariance,
+    round_weights,
+)
 from mbv2gen.quantized_network import (
     QActivation,
     QAdd,
@@ -50,6 +57,10 @@ class Recipe:
     corrects_bias: bool = True
     measures: bool = False  # bias correction, on the integer prefix
     adapts_rounding: bool = False  # of weights; needs ``measures``
+    four_bits: frozenset[str] = frozenset()  # operators whose weights are of 4 bits, rounded adaptively if it measures
+
+    def grid(self, operator: Weighted) -> Grid:
+        return FOUR_BITS if operator.name in self.four_bits else EIGHT_BITS
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,12 +129,13 @@ def _by_float_means(calibrated: Calibrated, draft: QuantizedNetwork, recipe: Rec
         if not isinstance(operator, Weighted):
             yield _unweighted(operator, draft)
             continue
-        rounded = round_weights(operator, draft.tensor(operator.inputs[0]), draft.tensor(operator.outputs[0]))
+        source, target = draft.tensor(operator.inputs[0]), draft.tensor(operator.outputs[0])
+        rounded = round_weights(operator, source, target, grid=recipe.grid(operator))
         bias = operator.bias.astype(np.float64)
         if recipe.corrects_bias:
             mean = calibrated.tensors[operator.inputs[0]].mean
             bias += missing_mean(operator, rounded.real, mean, mean)
-        yield _weighted(operator, draft, rounded, bias)
+        yield _stored(_weighted(operator, draft, rounded, bias), recipe)
 
 
 def _on_the_prefix(calibrated: Calibrated, draft: QuantizedNetwork, recipe: Recipe) -> Iterator[QOperator]:
@@ -139,8 +151,9 @@ def _on_the_prefix(calibrated: Calibrated, draft: QuantizedNetwork, recipe: Reci
             continue
         source, target = draft.tensor(operator.inputs[0]), draft.tensor(operator.outputs[0])
         inputs = prefix[source.name]
-        covariance = input_covariance(operator, inputs, source.zero_point) if recipe.adapts_rounding else None
-        rounded = round_weights(operator, source, target, covariance)
+        adapts = recipe.adapts_rounding or operator.name in recipe.four_bits
+        covariance = input_covariance(operator, inputs, source.zero_point) if adapts else None
+        rounded = round_weights(operator, source, target, covariance, recipe.grid(operator))
         mean = dequantize(inputs.sum(axis=0, dtype=np.int32) / len(inputs), source)
         bias = operator.bias + missing_mean(operator, rounded.real, means[source.name].mean, mean)
         first = _weighted(operator, draft, rounded, bias)
@@ -151,7 +164,15 @@ def _on_the_prefix(calibrated: Calibrated, draft: QuantizedNetwork, recipe: Reci
         weighted = _weighted(operator, draft, rounded, bias + shift)
         acc += weighted.bias - first.bias
         prefix.extend(weighted, acc)
-        yield weighted
+        yield _stored(weighted, recipe)
+
+
+def _stored(operator: QWeighted, recipe: Recipe) -> QWeighted:
+    """``operator`` with the bits of its weights."""
+    if operator.name not in recipe.four_bits:
+        return operator
+    assert isinstance(operator, QConv2D | QFullyConnected)
+    return replace(operator, weight_bits=4)
 
 
 def _unweighted(operator: Add | Mean | Activation, draft: QuantizedNetwork) -> QOperator:

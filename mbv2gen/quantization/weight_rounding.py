@@ -20,12 +20,12 @@ from mbv2gen.network import DepthwiseConv2D, FullyConnected
 from mbv2gen.quantization.tensor_scales import Weighted, channel_rows, farthest
 from mbv2gen.quantized_network import Int8Array, QTensor
 
-INT8_LIMIT = 127  # weights are -127..127
 LEAST_MULTIPLIER = 2.0**-22  # output steps an accumulator unit; below it rounding no longer shows in int8
 LEAST_MULTIPLIER_OF_CONSTANT = 2.0**-14  # of a channel whose weights do not matter: its bias stays below 2**22
 ACCUMULATOR_LIMIT = 1 << 29  # half of what kernels that double the accumulator can take; the rest is for corrections
 
 RIDGE = 0.01  # of H's mean diagonal, added to the diagonal: how far rounding trusts the pictures it sees
+NARROWER = tuple(1 - k / 20 for k in range(11))  # of a channel's largest weight: where its grid may end
 SWEEPS = 3  # over all weights, at most
 BLOCK = 64  # weights of a channel whose errors are carried over to the others at once
 PICTURES = 48  # that H is measured on, at most
@@ -33,6 +33,21 @@ ROWS_PER_INPUT = 16  # ... at so many places for each input that is summed over,
 LEAST_ROWS = 2048  # at no fewer, where there are as many
 
 Reals = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The integers that weights may be: ``step`` times -limit..limit. ``narrows``: the grid of a channel may end before
+    its largest weight, where that makes its error less."""
+
+    limit: int
+    step: int = 1
+    ridge: float = RIDGE
+    narrows: bool = False
+
+
+EIGHT_BITS = Grid(127)
+FOUR_BITS = Grid(7, 16, ridge=0.1, narrows=True)  # multiples of 16: quantized_network.py says why
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,29 +65,53 @@ class Rounded:
 
 
 def round_weights(
-    operator: Weighted, source: QTensor, target: QTensor, covariance: Reals | None = None, limit: int = INT8_LIMIT
+    operator: Weighted, source: QTensor, target: QTensor, covariance: Reals | None = None, grid: Grid = EIGHT_BITS
 ) -> Rounded:
-    """The operator's weights on the grid -limit..limit; adaptively where the inputs' ``covariance`` is given."""
+    """The operator's weights on the ``grid``; adaptively where the inputs' ``covariance`` is given."""
     rows = channel_rows(operator).astype(np.float64)
-    scale = channel_scales(rows, operator.bias.astype(np.float64), source, target, limit)
-    steps = rows / scale.astype(np.float64)[:, np.newaxis]
-    rounded = np.clip(np.rint(steps), -limit, limit)
-    return Rounded(rounded if covariance is None else adapted(steps, rounded, covariance, limit), scale)
+    least = least_scales(rows, operator.bias.astype(np.float64), source, target)
+    scale = np.maximum(np.abs(rows).max(axis=1) / (grid.limit * grid.step), least).astype(np.float32)
+    if grid.narrows:
+        scale = narrowed(rows, scale, least, grid, covariance)
+    steps = rows / (scale.astype(np.float64)[:, np.newaxis] * grid.step)
+    rounded = np.clip(np.rint(steps), -grid.limit, grid.limit)
+    if covariance is not None:
+        rounded = adapted(steps, rounded, covariance, grid.limit, grid.ridge)
+    return Rounded(rounded * grid.step, scale)
 
 
-def channel_scales(rows: Reals, bias: Reals, source: QTensor, target: QTensor, limit: int) -> NDArray[np.float32]:
-    """[c_out] for weights ``rows`` [c_out][k] of which the largest goes to ``limit``.
+def least_scales(rows: Reals, bias: Reals, source: QTensor, target: QTensor) -> Reals:
+    """[c_out] for weights ``rows`` [c_out][k]: no scale is below.
 
-    A channel's scale is widened where its weights are (nearly) zero, so that an accumulator unit is no less than
+    It widens that of a channel whose weights are (nearly) zero, so that an accumulator unit is no less than
     2**-22 output steps (2**-14 where all weights together move the output by less than 1/256 step), and where bias
     and weights would not fit the accumulator. What is lost is far below one step of the output, and a channel that
     is only a constant keeps it.
     """
     part = np.abs(rows).sum(axis=1) * farthest(source)
     least = np.where(part < target.scale / 256, LEAST_MULTIPLIER_OF_CONSTANT, LEAST_MULTIPLIER)
-    limits = np.maximum(least * target.scale, (np.abs(bias) + part) / ACCUMULATOR_LIMIT) / source.scale
-    scale: NDArray[np.float32] = np.maximum(np.abs(rows).max(axis=1) / limit, limits).astype(np.float32)
+    scale: Reals = np.maximum(least * target.scale, (np.abs(bias) + part) / ACCUMULATOR_LIMIT) / source.scale
     return scale
+
+
+def narrowed(
+    rows: Reals, scale: NDArray[np.float32], floor: Reals, grid: Grid, covariance: Reals | None = None
+) -> NDArray[np.float32]:
+    """[c_out]: of ``scale`` and narrower ones, no less than ``floor``, that with which the nearest integers are least
+    off, channel by channel.
+
+    The error is (wq - w)' H (wq - w), H being the ``covariance`` [k][k] and its ridge, or the unit matrix.
+    """
+    k = rows.shape[1]
+    h = np.eye(k) if covariance is None else covariance + max(grid.ridge * np.trace(covariance) / k, 1e-9) * np.eye(k)
+    best, least = scale.copy(), np.full(len(scale), np.inf)
+    for part in NARROWER:
+        tried = np.maximum(scale * part, floor).astype(np.float32)
+        unit = tried.astype(np.float64)[:, np.newaxis] * grid.step
+        errors = np.clip(np.rint(rows / unit), -grid.limit, grid.limit) * unit - rows
+        noise = ((errors @ h) * errors).sum(axis=1)
+        best, least = np.where(noise < least, tried, best), np.minimum(noise, least)
+    return best
 
 
 def input_covariance(operator: Weighted, inputs: Int8Array, zero_point: int) -> Reals:

@@ -82,6 +82,11 @@ void mbv2_conv_s8(const mbv2_conv *layer, uint8_t *arena, uint32_t unit);
 void mbv2_conv_1x1_s8(const mbv2_conv *layer, uint8_t *arena, uint32_t unit);
 void mbv2_conv_1x1_lines_s8(const mbv2_conv *layer, uint8_t *arena, uint32_t unit);
 
+/* The same with weights of 4 bits (mbv2_dot_s4.h): weights [out_c / 2, rounded up][in_c] bytes of two channels each. */
+void mbv2_conv_1x1_s4(const mbv2_conv *layer, uint8_t *arena, uint32_t unit);
+void mbv2_conv_1x1_lines_s4(const mbv2_conv *layer, uint8_t *arena, uint32_t unit);
+void mbv2_fully_connected_s4(const mbv2_conv *layer, uint8_t *arena, uint32_t unit);
+
 /* depthwise_conv: any window, rows NHWC. weights [kernel_h][kernel_w][c]. */
 void mbv2_depthwise_conv_s8(const mbv2_conv *layer, uint8_t *arena, uint32_t unit);
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,11 @@ class Case:
     preprocess: str
     agreement: float | None = None
     top1_loss: float | None = None
+    weights: str = "int8"
+
+    @property
+    def title(self) -> str:
+        return Path(self.model).name + ("" if self.weights == "int8" else f", {self.weights}")
 
 
 FLOWERS = "images/flowers96_test_calib.npz"
@@ -54,6 +59,11 @@ CASES = (
     Case("models_found/st_flowers_w035_r128", "images/flowers160/calib", "images/flowers160/test", "tf", 0.98, 0.007),
     Case("models_found/ei_rubbish4_w035_r96", f"{RUBBISH}:calib", f"{RUBBISH}:train,test", "unit", 0.965, 0.007),
     Case("models_found/fomo_face_w035_r96", f"{RUBBISH}:calib", f"{RUBBISH}:train,test", "unit"),
+)
+MIXED = tuple(
+    replace(case, weights="mixed", agreement=0.95 if "rubbish" in case.model else 0.965, top1_loss=0.01)
+    for case in CASES
+    if case.agreement is not None
 )
 
 
@@ -68,18 +78,20 @@ class Proven:
 
     @property
     def name(self) -> str:
-        return Path(self.case.model).name
+        return self.case.title
 
 
 Record = Callable[[str, object], None]  # pytest's record_property; what is recorded as "proof" ends the run's output
 
 
-@pytest.fixture(scope="module", params=CASES, ids=lambda case: Path(case.model).name)
+@pytest.fixture(scope="module", params=CASES + MIXED, ids=lambda case: case.title)
 def proven(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Proven:
     case: Case = request.param
     work = tmp_path_factory.mktemp("proven")
     calibration, test = (str(DATA / spec) for spec in (case.calibration, case.test))
-    options = Options(calibration=calibration, preprocess=case.preprocess, emit=("tflite",), name="net")
+    options = Options(
+        calibration=calibration, preprocess=case.preprocess, emit=("tflite",), name="net", weights=case.weights
+    )
     compiled = compile_model(DATA / f"{case.model}.onnx", options)
     return Proven(case, compiled, write_folder(work / "out", "net", compiled.files), test)
 
