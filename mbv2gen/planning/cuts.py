@@ -32,6 +32,9 @@ class Piece:
     kit: int
 
 
+Path = tuple[Piece, ...]  # through the whole network
+
+
 @dataclass
 class _Known:
     """What is known of a piece, so far: it needs ``least`` bytes, and ``most`` suffice, placed at ``offsets``."""
@@ -71,7 +74,7 @@ class Pieces:
             if not self._look_closer(path, peak):
                 return peak
 
-    def fastest(self, kits: Collection[int], limit: int) -> tuple[Piece, ...]:
+    def fastest(self, kits: Collection[int], limit: int) -> Path:
         """The path of the fewest instructions whose pieces fit into ``limit`` bytes each, of such the one with the
         shortest pieces; empty where there is none."""
 
@@ -86,14 +89,21 @@ class Pieces:
             if not self._look_closer(path, limit):
                 return path
 
-    def relaxed(self, path: tuple[Piece, ...], kits: Collection[int], limit: int) -> tuple[Piece, ...]:
+    def relaxed(self, path: Path, kits: Collection[int], limit: int) -> Path:
         """The path with faster kernels for single blocks of its pieces, as far as those keep within ``limit``."""
         return tuple(self._relaxed(piece, kits, limit) for piece in path)
 
-    def kernels(self, path: tuple[Piece, ...]) -> tuple[Candidate, ...]:
+    def faster(self, piece: Piece, kits: Collection[int], limit: int) -> list[Piece]:
+        """What does the same in fewer instructions, and fits into ``limit`` bytes by itself; the fastest first."""
+        others = {Piece(piece.first, piece.end, kit) for kit in kits} | {self._relaxed(piece, kits, limit)}
+        known = self._known
+        fewer = [other for other in others if known[other].instructions < known[piece].instructions]
+        return sorted((p for p in fewer if self._fits(p, limit)), key=lambda p: (known[p].instructions, p.kit))
+
+    def kernels(self, path: Path) -> tuple[Candidate, ...]:
         return tuple(kernel for p in path for kernel in self._kits[p.kit].kernels(p.first, p.end))
 
-    def largest(self, path: tuple[Piece, ...]) -> tuple[int, dict[str, int]]:
+    def largest(self, path: Path) -> tuple[int, dict[str, int]]:
         """Bytes and offsets of the largest piece of a path that ``fastest`` has found, by itself."""
         known = max((self._known[piece] for piece in path), key=lambda known: known.most or 0)
         return known.most or 0, known.offsets
@@ -133,9 +143,9 @@ class Pieces:
                 return True
         return False
 
-    def _best_path(self, kits: Collection[int], cost: Callable[[Cost, Piece], Cost | None]) -> tuple[Piece, ...]:
+    def _best_path(self, kits: Collection[int], cost: Callable[[Cost, Piece], Cost | None]) -> Path:
         """The cheapest way from the first mark to the last; empty where there is none."""
-        best: dict[int, tuple[Cost, tuple[Piece, ...]]] = {self._marks[0]: ((0, 0), ())}
+        best: dict[int, tuple[Cost, Path]] = {self._marks[0]: ((0, 0), ())}
         for b, end in enumerate(self._marks[1:], 1):
             for first in reversed(self._marks[max(0, b - MAX_CHAIN) : b]):
                 for piece in (Piece(first, end, kit) for kit in kits if first in best):
@@ -145,7 +155,7 @@ class Pieces:
                         best[end] = total, (*path, piece)
         return best[self._marks[-1]][1] if self._marks[-1] in best else ()
 
-    def _look_closer(self, path: tuple[Piece, ...], limit: int) -> bool:
+    def _look_closer(self, path: Path, limit: int) -> bool:
         """At the pieces of which it is open whether they fit into ``limit``; False where there is none."""
         unknown = [piece for piece in path if (most := self._known[piece].most) is None or most > limit]
         for piece in unknown:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from mbv2gen.candidates import choose
 from mbv2gen.errors import Mbv2genError
 from mbv2gen.plan import ARENA_ALIGN, Plan, aligned, placed
-from mbv2gen.planning.cuts import Pieces
+from mbv2gen.planning.cuts import Path, Pieces
 from mbv2gen.planning.kernels import Candidate
 from mbv2gen.planning.objective import RAM, SPEED, Objective, Style
 from mbv2gen.planning.timeline import Problem
@@ -68,13 +68,29 @@ class _Search:
 
     def best(self, objective: Objective) -> Plan:
         """The plan in the least memory that ``objective`` allows, whatever its limit, and of such the fastest."""
+        plan, path = self._least(objective)
+        return self._sped_up(plan, path, self._kits(objective.styles)) if objective.rivals else plan
+
+    def _least(self, objective: Objective) -> tuple[Plan, Path]:
         least = self.least_bytes(objective.arena_styles)
-        found = [next(self.plans(objective.styles, least))]
-        if found[0].arena_bytes > aligned(least):  # its pieces fit one by one, but not all together
-            found.append(next(self.plans(objective.arena_styles, least)))
-            found += self.plans(objective.styles, found[0].arena_bytes - ARENA_ALIGN)
-            found += [self.best(rival) for rival in objective.rivals]
-        return min(found, key=lambda plan: (plan.arena_bytes, plan.instructions))
+        found = [next(self._ways(objective.styles, least))]
+        first = found[0][0].arena_bytes
+        if first > aligned(least):  # its pieces fit one by one, but not all together
+            found.append(next(self._ways(objective.arena_styles, least)))
+            found += self._ways(objective.styles, first - ARENA_ALIGN)
+            found += [self._least(rival) for rival in objective.rivals]
+        return min(found, key=lambda way: (way[0].arena_bytes, way[0].instructions))
+
+    def _sped_up(self, plan: Plan, path: Path, kits: list[int]) -> Plan:
+        """``plan``, whose pieces are those of ``path``, with faster ones where all together still fit."""
+        for index, piece in enumerate(path):
+            for faster in self._pieces.faster(piece, kits, plan.arena_bytes):
+                tried = (*path[:index], faster, *path[index + 1 :])
+                made = self._placed(tried)
+                if made.arena_bytes <= plan.arena_bytes:
+                    plan, path = made, tried
+                    break
+        return plan
 
     def least_bytes(self, styles: tuple[Style, ...]) -> int:
         """The least that the largest piece can need, with kernels of ``styles``."""
@@ -82,13 +98,18 @@ class _Search:
 
     def plans(self, styles: tuple[Style, ...], limit: int) -> Iterator[Plan]:
         """The fastest plan of pieces within ``limit`` bytes, and then ever slower ones in less, by steps of 1 %."""
+        yield from (plan for plan, _ in self._ways(styles, limit))
+
+    def _ways(self, styles: tuple[Style, ...], limit: int) -> Iterator[tuple[Plan, Path]]:
         kits = self._kits(styles)
         while path := self._pieces.fastest(kits, limit):
             path = self._pieces.relaxed(path, kits, limit)
-            peak_bytes, peak_offsets = self._pieces.largest(path)
-            problem = self._problem.with_kernels(self._pieces.kernels(path))
-            yield placed(problem, [piece.end for piece in path], peak_bytes, peak_offsets)
-            limit = peak_bytes * 99 // 100
+            yield self._placed(path), path
+            limit = self._pieces.largest(path)[0] * 99 // 100
+
+    def _placed(self, path: Path) -> Plan:
+        problem = self._problem.with_kernels(self._pieces.kernels(path))
+        return placed(problem, [piece.end for piece in path], *self._pieces.largest(path))
 
     def _kits(self, styles: tuple[Style, ...]) -> list[int]:
         return sorted({self._kit[style] for style in styles})
