@@ -99,7 +99,7 @@ def family(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Contract, .
     monkeypatch.setattr(resources, "templates_dir", lambda: tmp_path / "templates")
     module = dict(vars(kernels))
     exec(predicate, module)
-    return (*eval(f"({contract})", module), *kernels.PLAIN)
+    return (eval(contract.strip(), module), *kernels.PLAIN)
 
 
 def network() -> QuantizedNetwork:
