@@ -86,7 +86,7 @@ def main() -> None:
     parser.add_argument("pictures", type=Path, help="what pictures.py wrote")
     parser.add_argument("model", type=Path, help="the ONNX file to write")
     parser.add_argument("--width", type=float, default=0.25, help="width multiplier (default 0.25)")
-    parser.add_argument("--epochs", type=int, default=25, help="passes over the pictures (default 25)")
+    parser.add_argument("--epochs", type=int, default=10, help="passes over the pictures (default 10)")
     parser.add_argument("--rate", type=float, default=0.004, help="greatest learning rate (default 0.004)")
     parser.add_argument("--steps", type=int, help="stop after so many batches, to try the script")
     options = parser.parse_args()
