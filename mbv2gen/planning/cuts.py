@@ -95,7 +95,9 @@ class Pieces:
 
     def faster(self, piece: Piece, kits: Collection[int], limit: int) -> list[Piece]:
         """What does the same in fewer instructions, and fits into ``limit`` bytes by itself; the fastest first."""
-        others = {Piece(piece.first, piece.end, kit) for kit in kits} | {self._relaxed(piece, kits, limit)}
+        others = {Piece(piece.first, piece.end, kit) for kit in kits}
+        if piece.kit in kits:  # else it has been relaxed before
+            others.add(self._relaxed(piece, kits, limit))
         known = self._known
         fewer = [other for other in others if known[other].instructions < known[piece].instructions]
         return sorted((p for p in fewer if self._fits(p, limit)), key=lambda p: (known[p].instructions, p.kit))
