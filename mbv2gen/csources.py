@@ -26,8 +26,7 @@ from mbv2gen.planning.ring_columns import RingColumns4
 from mbv2gen.program import Call, Need, Program
 
 # What each kernel file includes, so that a folder holds just what it uses.
-COMMON = ("mbv2_kernels.h", "mbv2_arithmetic.h", "mbv2_pipeline.h", "mbv2_pipeline.c", "mbv2_tap.h", "mbv2_poison.h")
-DSP_ASSEMBLY = "mbv2_dsp_bodies.S"
+COMMON = ("mbv2_place.h", "mbv2_kernels.h", "mbv2_arithmetic.h", "mbv2_pipeline.h", "mbv2_pipeline.c", "mbv2_tap.h", "mbv2_poison.h")
 _FILES = {  # of kernels that share one
     "conv_1x1_planes_s8_dsp": "planes_s8_dsp",
     "depthwise_conv_planes_s8_dsp": "planes_s8_dsp",
@@ -97,7 +96,7 @@ def render(program: Program, name: str, command: str) -> dict[str, str]:
     rendered = {}
     if program.inner_bodies:
         assembly = [body for body in program.inner_bodies if not body.startswith(FEW)]
-        rendered[DSP_ASSEMBLY] = dsp_bodies.render(program.target, assembly)
+        rendered[f"{name}_dsp_bodies.S"] = dsp_bodies.render(program.target, assembly)
     context["sources"] = sorted(f for f in (*files, *kernels, *rendered) if f.endswith((".c", ".S")))
     rendered |= {file: environment.get_template(template).render(context) for file, template in files.items()}
     return rendered | {file: (_kernels_dir() / file).read_text(encoding="utf-8") for file in kernels}

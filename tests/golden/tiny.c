@@ -215,7 +215,7 @@ static const mbv2_step steps[] = {
 };
 
 /* Unit `unit` of a layer. */
-static void run_unit(uint8_t *arena, unsigned layer, uint32_t unit) {
+TINY_CODE_ATTRIBUTE static void run_unit(uint8_t *arena, unsigned layer, uint32_t unit) {
     switch (layer) {
     /* stem: conv, 4x4x1 -> 2x2x2, 72 MAC; 20 B alive */
     case 0: mbv2_conv_s8(&layer_0, arena, unit); break;
@@ -294,14 +294,14 @@ static void poison_unowned(const tiny_ctx *ctx) {
 }
 #endif
 
-static void enter_segment(tiny_ctx *ctx, unsigned segment) {
+TINY_CODE_ATTRIBUTE static void enter_segment(tiny_ctx *ctx, unsigned segment) {
     ctx->segment = (uint16_t)segment;
     const unsigned count = (unsigned)(segments[segment + 1] - segments[segment]);
     ctx->next = (int16_t)(count - 1);
     for (unsigned i = 0; i < count; i++) ctx->done[i] = 0;
 }
 
-static void start(tiny_ctx *ctx) {
+TINY_CODE_ATTRIBUTE static void start(tiny_ctx *ctx) {
     enter_segment(ctx, 0);
 }
 
@@ -318,7 +318,7 @@ int8_t *tiny_input(tiny_ctx *ctx) { return (int8_t *)(ctx->arena + 8); }
 
 const int8_t *tiny_output(const tiny_ctx *ctx) { return (const int8_t *)(ctx->arena + 0); }
 
-static int finish_segment(tiny_ctx *ctx) {
+TINY_CODE_ATTRIBUTE static int finish_segment(tiny_ctx *ctx) {
     if (ctx->segment + 2u < COUNT(segments)) {
         enter_segment(ctx, ctx->segment + 1u);
         return TINY_MORE;

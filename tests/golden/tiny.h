@@ -17,6 +17,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The project's own: tiny_config.h on the include path, or the file that -DTINY_CONFIG_FILE='"FILE"' names.
+ * TINY_WEIGHTS_ATTRIBUTE stands before the tables of tiny_weights.c, TINY_CODE_ATTRIBUTE before the functions of
+ * tiny.c: __attribute__((section(".qspi"))), aligned, what the chip's vendor calls them. mbv2_place.h has the kernels'. */
+#if defined(TINY_CONFIG_FILE)
+#include TINY_CONFIG_FILE
+#elif defined(__has_include)
+#if __has_include("tiny_config.h")
+#include "tiny_config.h"
+#endif
+#endif
+#ifndef TINY_WEIGHTS_ATTRIBUTE
+#define TINY_WEIGHTS_ATTRIBUTE
+#endif
+#ifndef TINY_CODE_ATTRIBUTE
+#define TINY_CODE_ATTRIBUTE
+#endif
+
 #define TINY_ARENA_BYTES  48
 #define TINY_ARENA_ALIGN  16
 #define TINY_CTX_BYTES    16 /* sizeof(tiny_ctx) where pointers have 32 bits */
@@ -51,19 +68,19 @@ typedef struct tiny_ctx {
 } tiny_ctx;
 
 /* Takes an arena of TINY_ARENA_BYTES at an address that is a multiple of TINY_ARENA_ALIGN. */
-int tiny_init(tiny_ctx *ctx, void *arena, size_t arena_bytes);
+TINY_CODE_ATTRIBUTE int tiny_init(tiny_ctx *ctx, void *arena, size_t arena_bytes);
 
 /* Where the caller puts the input, TINY_INPUT_BYTES. A run overwrites it: fill it before each. */
-int8_t *tiny_input(tiny_ctx *ctx);
+TINY_CODE_ATTRIBUTE int8_t *tiny_input(tiny_ctx *ctx);
 
 /* One inference. */
-int tiny_run(tiny_ctx *ctx);
+TINY_CODE_ATTRIBUTE int tiny_run(tiny_ctx *ctx);
 
 /* One bounded unit of work (a row of a layer) of an inference: MORE until it is complete, then OK. */
-int tiny_step(tiny_ctx *ctx);
+TINY_CODE_ATTRIBUTE int tiny_step(tiny_ctx *ctx);
 
 /* The result, TINY_OUTPUT_BYTES, valid until the next input is written. */
-const int8_t *tiny_output(const tiny_ctx *ctx);
+TINY_CODE_ATTRIBUTE const int8_t *tiny_output(const tiny_ctx *ctx);
 
 #ifdef __cplusplus
 }

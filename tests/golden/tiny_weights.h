@@ -2,7 +2,7 @@
 #ifndef TINY_WEIGHTS_H
 #define TINY_WEIGHTS_H
 
-#include <stdint.h>
+#include "tiny.h"
 
 #define TINY_WEIGHTS_COMPILE 0x5fd8fb98
 
@@ -10,26 +10,26 @@
 extern "C" {
 #endif
 
-extern const int8_t tiny_weights_0[18];
-extern const int32_t tiny_bias_0[2];
-extern const int32_t tiny_multiplier_0[2];
-extern const int8_t tiny_shift_0[2];
-extern const int8_t tiny_weights_1[6];
-extern const int32_t tiny_bias_1[3];
-extern const int32_t tiny_multiplier_1[3];
-extern const int8_t tiny_shift_1[3];
-extern const int8_t tiny_weights_2[27];
-extern const int32_t tiny_bias_2[3];
-extern const int32_t tiny_multiplier_2[3];
-extern const int8_t tiny_shift_2[3];
-extern const int8_t tiny_weights_3[6];
-extern const int32_t tiny_bias_3[2];
-extern const int32_t tiny_multiplier_3[2];
-extern const int8_t tiny_shift_3[2];
-extern const int8_t tiny_weights_5[4];
-extern const int32_t tiny_bias_5[2];
-extern const int32_t tiny_multiplier_5[2];
-extern const int8_t tiny_shift_5[2];
+extern TINY_WEIGHTS_ATTRIBUTE const int8_t tiny_weights_0[18];
+extern TINY_WEIGHTS_ATTRIBUTE const int32_t tiny_bias_0[2];
+extern TINY_WEIGHTS_ATTRIBUTE const int32_t tiny_multiplier_0[2];
+extern TINY_WEIGHTS_ATTRIBUTE const int8_t tiny_shift_0[2];
+extern TINY_WEIGHTS_ATTRIBUTE const int8_t tiny_weights_1[6];
+extern TINY_WEIGHTS_ATTRIBUTE const int32_t tiny_bias_1[3];
+extern TINY_WEIGHTS_ATTRIBUTE const int32_t tiny_multiplier_1[3];
+extern TINY_WEIGHTS_ATTRIBUTE const int8_t tiny_shift_1[3];
+extern TINY_WEIGHTS_ATTRIBUTE const int8_t tiny_weights_2[27];
+extern TINY_WEIGHTS_ATTRIBUTE const int32_t tiny_bias_2[3];
+extern TINY_WEIGHTS_ATTRIBUTE const int32_t tiny_multiplier_2[3];
+extern TINY_WEIGHTS_ATTRIBUTE const int8_t tiny_shift_2[3];
+extern TINY_WEIGHTS_ATTRIBUTE const int8_t tiny_weights_3[6];
+extern TINY_WEIGHTS_ATTRIBUTE const int32_t tiny_bias_3[2];
+extern TINY_WEIGHTS_ATTRIBUTE const int32_t tiny_multiplier_3[2];
+extern TINY_WEIGHTS_ATTRIBUTE const int8_t tiny_shift_3[2];
+extern TINY_WEIGHTS_ATTRIBUTE const int8_t tiny_weights_5[4];
+extern TINY_WEIGHTS_ATTRIBUTE const int32_t tiny_bias_5[2];
+extern TINY_WEIGHTS_ATTRIBUTE const int32_t tiny_multiplier_5[2];
+extern TINY_WEIGHTS_ATTRIBUTE const int8_t tiny_shift_5[2];
 
 #ifdef __cplusplus
 }
