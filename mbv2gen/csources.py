@@ -26,7 +26,15 @@ from mbv2gen.planning.ring_columns import RingColumns4
 from mbv2gen.program import Call, Need, Program
 
 # What each kernel file includes, so that a folder holds just what it uses.
-COMMON = ("mbv2_place.h", "mbv2_kernels.h", "mbv2_arithmetic.h", "mbv2_pipeline.h", "mbv2_pipeline.c", "mbv2_tap.h", "mbv2_poison.h")
+COMMON = (
+    "mbv2_place.h",
+    "mbv2_kernels.h",
+    "mbv2_arithmetic.h",
+    "mbv2_pipeline.h",
+    "mbv2_pipeline.c",
+    "mbv2_tap.h",
+    "mbv2_poison.h",
+)
 _FILES = {  # of kernels that share one
     "conv_1x1_planes_s8_dsp": "planes_s8_dsp",
     "depthwise_conv_planes_s8_dsp": "planes_s8_dsp",

@@ -111,7 +111,8 @@ def check_writable(path: Path) -> None:
 
 
 def write_folder(path: Path, name: str, files: Mapping[str, bytes]) -> OutputFolder:
-    """Write ``files`` as the output folder ``path``, in place of an earlier one; the old one stays if this fails."""
+    """Write ``files``, paths below it, as the output folder ``path``, in place of an earlier one, which stays if this
+    fails."""
     check_writable(path)
     try:
         path.absolute().parent.mkdir(parents=True, exist_ok=True)
@@ -119,6 +120,7 @@ def write_folder(path: Path, name: str, files: Mapping[str, bytes]) -> OutputFol
             new, old = Path(work) / "new", Path(work) / "old"
             new.mkdir()
             for file, data in files.items():
+                (new / file).parent.mkdir(parents=True, exist_ok=True)
                 (new / file).write_bytes(data)
             digests = {file: hashlib.sha256(data).hexdigest() for file, data in sorted(files.items())}
             marker = {"schema": 1, "version": __version__, "name": name, "files": digests}
@@ -141,9 +143,19 @@ def _swap(path: Path, new: Path, old: Path) -> None:
     except OSError:
         os.rename(old, path)
         raise
+    _keep_others(old, path, written)
+
+
+def _keep_others(old: Path, new: Path, written: set[str], below: str = "") -> None:
+    """Move what is not among ``written``, paths below the folder, to its place in the new one."""
     for entry in sorted(old.iterdir()):
-        if entry.name not in written and not (path / entry.name).exists():
-            shutil.move(entry, path / entry.name)
+        name = f"{below}{entry.name}"
+        holds = any(file.startswith(f"{name}/") for file in written)
+        if holds and entry.is_dir() and not entry.is_symlink():
+            _keep_others(entry, new / entry.name, written, f"{name}/")
+        elif name not in written and not (new / entry.name).exists():
+            new.mkdir(parents=True, exist_ok=True)
+            shutil.move(entry, new / entry.name)
 
 
 def _check_ours(path: Path) -> None:

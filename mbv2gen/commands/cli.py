@@ -17,6 +17,7 @@ from mbv2gen.commands import images as commands_of_images
 from mbv2gen.commands import insight as commands_of_insight
 from mbv2gen.commands import models as commands_of_models
 from mbv2gen.commands import outputs as commands_of_outputs
+from mbv2gen.commands import packaging as commands_of_packaging
 from mbv2gen.commands import viewing as commands_of_viewing
 from mbv2gen.commands.completion import completed
 from mbv2gen.commands.terminal import one_line
@@ -24,7 +25,17 @@ from mbv2gen.errors import Mbv2genError
 
 PANELS = {  # of the help; what is in none stands below
     "A model": ("fit", "inspect", "pareto", "analyze", "compile"),
-    "What compile has written": ("verify", "bisect", "view-input", "run", "evaluate", "profile", "report", "export"),
+    "What compile has written": (
+        "verify",
+        "bisect",
+        "view-input",
+        "run",
+        "evaluate",
+        "profile",
+        "report",
+        "export",
+        "package",
+    ),
     "A board": ("boards", "firmware", "flash"),
 }
 rich_click.COMMAND_GROUPS["mbv2gen"] = [{"name": name, "commands": list(commands)} for name, commands in PANELS.items()]
@@ -51,6 +62,7 @@ GROUPS = (
     commands_of_images,
     commands_of_completion,
     commands_of_viewing,
+    commands_of_packaging,
 )
 for group in GROUPS:
     for command in group.COMMANDS:

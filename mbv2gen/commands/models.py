@@ -15,6 +15,8 @@ from mbv2gen.commands.calibration_options import calibration_options
 from mbv2gen.commands.terminal import Terminal, percent
 from mbv2gen.demo import Demo
 from mbv2gen.hardware import boards
+from mbv2gen.packages import kinds
+from mbv2gen.packages import package as packages
 from mbv2gen.planning.objective import OBJECTIVES
 from mbv2gen.quantization.exports import EXPORTS
 from mbv2gen.report import Report
@@ -38,8 +40,11 @@ FILE = click.Path(path_type=Path)
     "--arena-limit", type=ByteCount(), metavar="BYTES", help="The fastest plan in so much: 30000, 30k, 32KiB."
 )
 @click.option("--board", metavar="BOARD", help="Refuse what does not fit this board; see mbv2gen boards.")
+@click.option(
+    "--package", type=click.Choice(list(kinds.NAMES)), multiple=True, help="Lay out as OUT/packages/KIND too."
+)
 @terminal.options
-def compile_(model: Path, folder: Path, **options: Any) -> None:
+def compile_(model: Path, folder: Path, package: tuple[str, ...], **options: Any) -> None:
     """Compile a model: quantize it to int8, plan its memory, write C.
 
     A model that is quantized already (QDQ, QOperator) keeps its own scales and needs no --calibration.
@@ -54,6 +59,8 @@ def compile_(model: Path, folder: Path, **options: Any) -> None:
         result = api.compile(model, output=folder, progress=tell, **options)
     for warning in result.warnings:
         out.warn(warning)
+    for kind in package:
+        packages.write([output_folder.open_folder(folder)], kinds.find(kind), folder / "packages" / kind)
     report, program = result.report, result.program
     out.document({"output": str(folder), "name": result.name, "warnings": result.warnings, "report": report})
     out.line(f"{folder}: {len(result.files)} files, network '{result.name}' for {program.target}")
@@ -63,6 +70,8 @@ def compile_(model: Path, folder: Path, **options: Any) -> None:
     out.line(f"flash  {program.weights_bytes:,} B of weights, {program.parameters_bytes:,} B of parameters, and code")
     out.line(f"work   {result.network.macs:,} MAC in {len(program.calls)} layers, {len(program.segments)} segments")
     out.line(f"page   {folder / output_folder.PAGE}")
+    for kind in package:
+        out.line(f"package {folder / 'packages' / kind}")
 
 
 @click.command("targets")

@@ -164,22 +164,22 @@ typedef struct mbv2_fully_connected_dsp {
 
 /* The name says the layouts: NHWC unless it says lines, columns, sums (output) or tile (input). A unit is a row, of kernels
  * on columns four pixels of one; to conv_1x1_tile and add those are a row of four pixels. */
-void mbv2_conv_1x1_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
-void mbv2_conv_1x1_lines_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
-void mbv2_conv_1x1_tile_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
-void mbv2_conv_stem_s8_dsp(const mbv2_conv_stem_dsp *layer, uint8_t *arena, uint32_t unit);
-void mbv2_conv_stem_nhwc_s8_dsp(const mbv2_conv_stem_dsp *layer, uint8_t *arena, uint32_t unit);
-void mbv2_depthwise_conv_s8_dsp(const mbv2_depthwise_dsp *layer, uint8_t *arena, uint32_t unit);
-void mbv2_depthwise_conv_nhwc_s8_dsp(const mbv2_depthwise_nhwc_dsp *layer, uint8_t *arena, uint32_t unit);
-void mbv2_conv_1x1_columns_s8_dsp(const mbv2_conv_1x1_columns_dsp *layer, uint8_t *arena, uint32_t unit);
-void mbv2_conv_stem_columns_s8_dsp(const mbv2_conv_stem_columns_dsp *layer, uint8_t *arena, uint32_t unit);
-void mbv2_depthwise_conv_columns_s8_dsp(const mbv2_depthwise_columns_dsp *layer, uint8_t *arena, uint32_t unit);
-void mbv2_conv_1x1_planes_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
-void mbv2_depthwise_conv_planes_s8_dsp(const mbv2_depthwise_planes_dsp *layer, uint8_t *arena, uint32_t unit);
-void mbv2_conv_1x1_sums_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
-void mbv2_mean_sums_s8_dsp(const mbv2_mean_sums_dsp *layer, uint8_t *arena, uint32_t unit);
-void mbv2_add_s8_dsp(const mbv2_add_dsp *layer, uint8_t *arena, uint32_t unit);
-void mbv2_fully_connected_s8_dsp(const mbv2_fully_connected_dsp *layer, uint8_t *arena, uint32_t unit);
+MBV2_CODE_ATTRIBUTE void mbv2_conv_1x1_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
+MBV2_CODE_ATTRIBUTE void mbv2_conv_1x1_lines_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
+MBV2_CODE_ATTRIBUTE void mbv2_conv_1x1_tile_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
+MBV2_CODE_ATTRIBUTE void mbv2_conv_stem_s8_dsp(const mbv2_conv_stem_dsp *layer, uint8_t *arena, uint32_t unit);
+MBV2_CODE_ATTRIBUTE void mbv2_conv_stem_nhwc_s8_dsp(const mbv2_conv_stem_dsp *layer, uint8_t *arena, uint32_t unit);
+MBV2_CODE_ATTRIBUTE void mbv2_depthwise_conv_s8_dsp(const mbv2_depthwise_dsp *layer, uint8_t *arena, uint32_t unit);
+MBV2_CODE_ATTRIBUTE void mbv2_depthwise_conv_nhwc_s8_dsp(const mbv2_depthwise_nhwc_dsp *layer, uint8_t *arena, uint32_t unit);
+MBV2_CODE_ATTRIBUTE void mbv2_conv_1x1_columns_s8_dsp(const mbv2_conv_1x1_columns_dsp *layer, uint8_t *arena, uint32_t unit);
+MBV2_CODE_ATTRIBUTE void mbv2_conv_stem_columns_s8_dsp(const mbv2_conv_stem_columns_dsp *layer, uint8_t *arena, uint32_t unit);
+MBV2_CODE_ATTRIBUTE void mbv2_depthwise_conv_columns_s8_dsp(const mbv2_depthwise_columns_dsp *layer, uint8_t *arena, uint32_t unit);
+MBV2_CODE_ATTRIBUTE void mbv2_conv_1x1_planes_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
+MBV2_CODE_ATTRIBUTE void mbv2_depthwise_conv_planes_s8_dsp(const mbv2_depthwise_planes_dsp *layer, uint8_t *arena, uint32_t unit);
+MBV2_CODE_ATTRIBUTE void mbv2_conv_1x1_sums_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
+MBV2_CODE_ATTRIBUTE void mbv2_mean_sums_s8_dsp(const mbv2_mean_sums_dsp *layer, uint8_t *arena, uint32_t unit);
+MBV2_CODE_ATTRIBUTE void mbv2_add_s8_dsp(const mbv2_add_dsp *layer, uint8_t *arena, uint32_t unit);
+MBV2_CODE_ATTRIBUTE void mbv2_fully_connected_s8_dsp(const mbv2_fully_connected_dsp *layer, uint8_t *arena, uint32_t unit);
 
 /* Parts shared by the kernels above. */
 
@@ -190,8 +190,8 @@ uint8_t *mbv2_lines_row(const mbv2_rows *lines, uint8_t *arena, uint32_t unit, u
 uint8_t *mbv2_group_column(const mbv2_column_group *group, const mbv2_rows *last, uint8_t *arena, uint32_t unit, uint32_t row);
 
 /* One group of `pixels` (1..4) from its tile to lines at `out`, or to NHWC at `out`. */
-void mbv2_tile_to_lines(const mbv2_conv_1x1_dsp *layer, const int16_t *tile, uint8_t *out, uint32_t pixels);
-void mbv2_tile_to_nhwc(const mbv2_conv_1x1_dsp *layer, const int16_t *tile, int8_t *out, uint32_t pixels);
+MBV2_CODE_ATTRIBUTE void mbv2_tile_to_lines(const mbv2_conv_1x1_dsp *layer, const int16_t *tile, uint8_t *out, uint32_t pixels);
+MBV2_CODE_ATTRIBUTE void mbv2_tile_to_nhwc(const mbv2_conv_1x1_dsp *layer, const int16_t *tile, int8_t *out, uint32_t pixels);
 
 /* Bodies of mbv2_general: of pointwise layers from a tile, of depthwise ones from three rows, or from nine columns. */
 mbv2_general_body mbv2_general_lines_dsp, mbv2_general_nhwc_dsp, mbv2_general_sums_dsp;

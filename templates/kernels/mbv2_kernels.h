@@ -11,6 +11,8 @@
 
 #include <stdint.h>
 
+#include "mbv2_place.h"
+
 #define MBV2_ABI 1
 
 /* C11 and C++11 spell it differently. */
@@ -76,29 +78,29 @@ typedef struct mbv2_activation {
 } mbv2_activation;
 
 /* conv: any window, rows NHWC. weights [out_c][kernel_h][kernel_w][in_c]. */
-void mbv2_conv_s8(const mbv2_conv *layer, uint8_t *arena, uint32_t unit);
+MBV2_CODE_ATTRIBUTE void mbv2_conv_s8(const mbv2_conv *layer, uint8_t *arena, uint32_t unit);
 
 /* conv_1x1: rows NHWC to rows NHWC, or to planar lines. weights [out_c][in_c]; bias less zero point x sum of weights. */
-void mbv2_conv_1x1_s8(const mbv2_conv *layer, uint8_t *arena, uint32_t unit);
-void mbv2_conv_1x1_lines_s8(const mbv2_conv *layer, uint8_t *arena, uint32_t unit);
+MBV2_CODE_ATTRIBUTE void mbv2_conv_1x1_s8(const mbv2_conv *layer, uint8_t *arena, uint32_t unit);
+MBV2_CODE_ATTRIBUTE void mbv2_conv_1x1_lines_s8(const mbv2_conv *layer, uint8_t *arena, uint32_t unit);
 
 /* The same with weights of 4 bits (mbv2_dot_s4.h): weights [out_c / 2, rounded up][in_c] bytes of two channels each. */
-void mbv2_conv_1x1_s4(const mbv2_conv *layer, uint8_t *arena, uint32_t unit);
-void mbv2_conv_1x1_lines_s4(const mbv2_conv *layer, uint8_t *arena, uint32_t unit);
-void mbv2_fully_connected_s4(const mbv2_conv *layer, uint8_t *arena, uint32_t unit);
+MBV2_CODE_ATTRIBUTE void mbv2_conv_1x1_s4(const mbv2_conv *layer, uint8_t *arena, uint32_t unit);
+MBV2_CODE_ATTRIBUTE void mbv2_conv_1x1_lines_s4(const mbv2_conv *layer, uint8_t *arena, uint32_t unit);
+MBV2_CODE_ATTRIBUTE void mbv2_fully_connected_s4(const mbv2_conv *layer, uint8_t *arena, uint32_t unit);
 
 /* depthwise_conv: any window, rows NHWC. weights [kernel_h][kernel_w][c]. */
-void mbv2_depthwise_conv_s8(const mbv2_conv *layer, uint8_t *arena, uint32_t unit);
+MBV2_CODE_ATTRIBUTE void mbv2_depthwise_conv_s8(const mbv2_conv *layer, uint8_t *arena, uint32_t unit);
 
 /* depthwise_conv from planar lines to rows NHWC. weights [c][kernel_h][kernel_w]; bias as in conv_1x1. */
-void mbv2_depthwise_conv_lines_s8(const mbv2_conv *layer, uint8_t *arena, uint32_t unit);
+MBV2_CODE_ATTRIBUTE void mbv2_depthwise_conv_lines_s8(const mbv2_conv *layer, uint8_t *arena, uint32_t unit);
 
 /* fully_connected: the whole input as one vector. weights [out_c][in_c]; bias as in conv_1x1. */
-void mbv2_fully_connected_s8(const mbv2_conv *layer, uint8_t *arena, uint32_t unit);
+MBV2_CODE_ATTRIBUTE void mbv2_fully_connected_s8(const mbv2_conv *layer, uint8_t *arena, uint32_t unit);
 
-void mbv2_add_s8(const mbv2_add *layer, uint8_t *arena, uint32_t unit);
-void mbv2_mean_s8(const mbv2_mean *layer, uint8_t *arena, uint32_t unit);
-void mbv2_activation_s8(const mbv2_activation *layer, uint8_t *arena, uint32_t unit);
+MBV2_CODE_ATTRIBUTE void mbv2_add_s8(const mbv2_add *layer, uint8_t *arena, uint32_t unit);
+MBV2_CODE_ATTRIBUTE void mbv2_mean_s8(const mbv2_mean *layer, uint8_t *arena, uint32_t unit);
+MBV2_CODE_ATTRIBUTE void mbv2_activation_s8(const mbv2_activation *layer, uint8_t *arena, uint32_t unit);
 
 #ifdef __cplusplus
 }

@@ -39,7 +39,7 @@ typedef struct mbv2_step {
 
 /* The layer that works next, searched from layer `from` towards the input, or -1 if none can go on; done[i] counts the
  * units layer i has run. After layer i has worked, search from steps[i].last_consumer: nothing behind has become ready. */
-int mbv2_pipeline_next(const mbv2_need *needs, const mbv2_step *steps, const uint16_t *done, int from);
+MBV2_CODE_ATTRIBUTE int mbv2_pipeline_next(const mbv2_need *needs, const mbv2_step *steps, const uint16_t *done, int from);
 
 #ifdef __cplusplus
 }

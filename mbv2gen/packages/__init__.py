@@ -1,0 +1,1 @@
+"""Packages: compiled networks laid out as projects, libraries and modules of other build systems."""
