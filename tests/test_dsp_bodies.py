@@ -133,7 +133,7 @@ def test_every_assembler_takes_the_bodies(core: str, compiler: str, tmp_path: Pa
         pytest.skip(f"{compiler} is not installed")
     (tmp_path / "bodies.S").write_text(render(core, BODIES))
     target = ["--target=arm-none-eabi"] if compiler == "clang" else []
-    options = ["-Wall", "-Wextra", "-Werror", f"-mcpu={core}", "-mthumb"]
+    options = ["-Wall", "-Wextra", "-Werror", f"-mcpu={core}", "-mthumb", f"-I{KERNELS}"]
     successful(compiler, *target, *options, "-c", "bodies.S", "-o", "bodies.o", where=tmp_path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 from mbv2gen.errors import Mbv2genError
 from mbv2gen.packages.contents import Contents
@@ -15,8 +16,8 @@ _STATIC = re.compile(r"^(?:\w+ )?static (?:const )?[\w ]*?[ *](\w+)[\[(]", re.MU
 def amalgamate(packed: Contents) -> Contents:
     """NAME.h, NAME.c and, for cores that have it, the assembly.
 
-    Headers stand where they are first included. While the text of a source stands, its static names and macros are its
-    own: #define and #undef around it give them the source's name. Mbv2genError for several networks.
+    Headers stand where they are first included. Macros of a source end with its text; static names that another source
+    has too get the source's name before them, by #define around it. Mbv2genError for several networks.
     """
     if len(packed.networks) != 1:
         raise Mbv2genError("--as single-file: takes one network; packages of other kinds share kernels")
@@ -25,9 +26,14 @@ def amalgamate(packed: Contents) -> Contents:
     public = [name for name in (f"{packed.networks[0].name}.h", "mbv2_pixels.h") if name in texts]
     header = "\n".join(_inline(name, texts, inlined) for name in public)
     body = [f'#include "{packed.name}.h"\n']
-    for source in (name for name in packed.sources if name.endswith(".c")):
+    sources = [name for name in packed.sources if name.endswith(".c")]
+    counts = Counter(name for source in sources for name in set(_STATIC.findall(texts[source])))
+    shared = {name for name, count in counts.items() if count > 1}
+    for source in sources:
         included = "".join(_inline(name, texts, inlined) for name in _own(source, texts) if name not in inlined)
-        body.append(f"\n{included}\n/* ---- {source} ---- */\n\n{_private(source, _own_text(texts[source], texts))}")
+        body.append(
+            f"\n{included}\n/* ---- {source} ---- */\n\n{_private(source, _own_text(texts[source], texts), shared)}"
+        )
     files = {f"{packed.name}.h": header, f"{packed.name}.c": "".join(body)}
     files |= {name: _inline(name, texts, set()) for name in packed.sources if name.endswith(".S")}
     return Contents(packed.name, packed.networks, tuple(sorted((name, files[name].encode()) for name in files)))
@@ -56,9 +62,8 @@ def _inline(file: str, texts: dict[str, str], inlined: set[str]) -> str:
     return _INCLUDE.sub(held, texts[file])
 
 
-def _private(source: str, text: str) -> str:
-    stem = source.removesuffix(".c")
-    names = dict.fromkeys(_STATIC.findall(text))
-    before = "".join(f"#define {name} {stem}_{name}\n" for name in names)
+def _private(source: str, text: str, shared: set[str]) -> str:
+    names = [name for name in dict.fromkeys(_STATIC.findall(text)) if name in shared]
+    before = "".join(f"#define {name} {source.removesuffix('.c')}_{name}\n" for name in names)
     after = "".join(f"#undef {name}\n" for name in (*names, *dict.fromkeys(_DEFINE.findall(text))))
-    return f"{before}\n{text}\n{after}" if names or after else text
+    return f"{before}{text}{after}"
