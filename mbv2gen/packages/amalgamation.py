@@ -12,6 +12,15 @@ _INCLUDE = re.compile(r'^#include "([^"]+)"\n', re.MULTILINE)
 _DEFINE = re.compile(r"^#define (\w+)", re.MULTILINE)
 _STATIC = re.compile(r"^(?:\w+ )?static (?:const )?[\w ]*?[ *](\w+)[\[(]", re.MULTILINE)
 
+_HEAD = """\
+#include "{name}.h"
+
+/* Inline functions of headers, not all of which are called, stand in a source here. */
+#if defined(__clang__)
+#pragma clang diagnostic ignored "-Wunused-function"
+#endif
+"""
+
 
 def amalgamate(packed: Contents) -> Contents:
     """NAME.h, NAME.c and, for cores that have it, the assembly.
@@ -25,7 +34,7 @@ def amalgamate(packed: Contents) -> Contents:
     inlined: set[str] = set()
     public = [name for name in (f"{packed.networks[0].name}.h", "mbv2_pixels.h") if name in texts]
     header = "\n".join(_inline(name, texts, inlined) for name in public)
-    body = [f'#include "{packed.name}.h"\n']
+    body = [_HEAD.format(name=packed.name)]
     sources = [name for name in packed.sources if name.endswith(".c")]
     counts = Counter(name for source in sources for name in set(_STATIC.findall(texts[source])))
     shared = {name for name, count in counts.items() if count > 1}
