@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
+import venv
 import zipfile
 from email.parser import HeaderParser
 from pathlib import Path
@@ -109,3 +111,28 @@ def test_installed_wheel_does_not_need_the_extras(wheel: Path, names: set[str]) 
     plain = [line for line in metadata.get_all("Requires-Dist", []) if "extra ==" not in line]
     assert plain
     assert not [line for line in plain if line.startswith(("torch", "pytest", "scikit-learn", "onnxruntime", "tflite"))]
+
+
+def test_the_wheel_installed_in_an_empty_environment_compiles_the_example(wheel: Path, tmp_path: Path) -> None:
+    """By pip, outside the checkout; what mbv2gen depends on is lent by this environment, mbv2gen itself is not."""
+    home = tmp_path / "environment"
+    venv.create(home, with_pip=False)
+    programs = home / ("Scripts" if os.name == "nt" else "bin")
+    plain = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+
+    def run(*words: str | Path) -> str:
+        ended = subprocess.run(words, cwd=tmp_path, env=plain, capture_output=True, text=True, check=False)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        return ended.stdout
+
+    pip = (sys.executable, "-m", "pip", "--python", programs / "python", "install")
+    run(*pip, "--no-deps", "--no-index", "--disable-pip-version-check", "--quiet", wheel)
+    site = Path(run(programs / "python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip())
+    (site / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n")  # a path alone: no editable installation
+    used = run(programs / "python", "-c", "import mbv2gen; print(mbv2gen.__file__)").strip()
+    assert Path(used).resolve() == (site / "mbv2gen" / "__init__.py").resolve()
+    digits = site / "mbv2gen" / "examples" / "digits"
+    words = ("--calibration", digits / "digits_calibration.npz", "--effort", "0", "--package", "cmake", "-o", "out")
+    run(programs / "mbv2gen", "compile", digits / "digits.onnx", *words)
+    made = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*")}
+    assert {"digits.c", "digits.h", "report.html", "packages/cmake/CMakeLists.txt"} <= made
