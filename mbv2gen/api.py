@@ -29,7 +29,7 @@ from mbv2gen.pixels import network_inputs
 from mbv2gen.profiling import Profile
 from mbv2gen.progress import Tell
 from mbv2gen.quantization import effort as efforts
-from mbv2gen.quantization.weight_storage import read_budget
+from mbv2gen.quantization.weight_storage import Budget, read_budget
 from mbv2gen.quantized_network import Int8Array
 from mbv2gen.result import Result, model_output
 from mbv2gen.verification import Verification
@@ -65,7 +65,7 @@ def compile(
     optimize: Literal["ram", "balanced", "speed", "size"] | None = None,
     arena_limit: int | None = None,
     weights: Literal["int8", "int4", "mixed"] = "int8",
-    weights_budget: str | None = None,
+    weights_budget: str | Budget | None = None,
     progress: Tell | None = None,
 ) -> Result:
     """Quantize ``model`` to int8, plan its memory and generate C; with ``output`` also write that folder.
@@ -94,7 +94,7 @@ def compile(
         optimize=optimize,
         arena_limit=arena_limit,
         weights=weights,
-        weights_budget=None if weights_budget is None else read_budget(weights_budget),
+        weights_budget=read_budget(weights_budget) if isinstance(weights_budget, str) else weights_budget,
     )
     result = compiler.compile_model(Path(model), options, progress)
     if chosen is not None:

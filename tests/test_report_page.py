@@ -316,7 +316,7 @@ def opened(engine: Browser, path: Path, size: tuple[int, int], scheme: Literal["
     view.on("console", lambda message: said.append(message.text))
     view.on("pageerror", lambda error: said.append(str(error)))
     view.on("request", lambda request: said.append(request.url) if not request.url.startswith("file:") else None)
-    view.goto(path.as_uri())
+    view.goto(path.as_uri(), timeout=180_000)  # a busy machine
     yield view
     context.close()
     assert said == []
