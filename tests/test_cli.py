@@ -249,6 +249,7 @@ def test_the_commands_are_those_of_the_manual() -> None:
         "fit",
         "flash",
         "inspect",
+        "package",
         "pareto",
         "profile",
         "report",

@@ -197,7 +197,7 @@ def test_the_header_names_the_same_shifts() -> None:
 
 def test_only_the_bodies_asked_for_are_rendered() -> None:
     chosen = ("mbv2_pw_lin4_dsp", "mbv2_dw_rows1_dsp")
-    assert re.findall(r"\.global (\w+)", render("cortex-m7", chosen)) == list(chosen)
+    assert re.findall(r"begin_body (mbv2_\w+)", render("cortex-m7", chosen)) == list(chosen)
 
 
 @EACH_CORE
