@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from numpy.typing import NDArray
 
 from mbv2gen import __version__, ownership, resources, row_work
@@ -142,14 +142,7 @@ def _kernels_dir() -> Path:
 
 
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(resources.templates_dir()),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
+    environment = resources.environment(resources.templates_dir())
     environment.filters |= {
         "comment": comment,
         "thousands": lambda value: f"{value:,.0f}",

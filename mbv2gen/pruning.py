@@ -15,7 +15,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from mbv2gen.network import Conv2D, DepthwiseConv2D, FullyConnected, Mean, Network, Operator, Tensor, frozen
+from mbv2gen.network import Conv2D, DepthwiseConv2D, FullyConnected, Mean, Network, Operator, Tensor, float32
 
 NOTHING = 1e-12  # a weight up to this, and up to a millionth of its layer's largest, is none
 RELATIVE = 1e-6
@@ -178,7 +178,7 @@ def _without(
     if isinstance(operator, DepthwiseConv2D):
         weights = np.where(live, operator.weights, 0)[:, :, writes]
         bias = np.where(live, operator.bias, output.low)[writes]
-        return replace(operator, weights=_float32(weights), bias=_float32(bias))
+        return replace(operator, weights=float32(weights), bias=float32(bias))
     source = known[operator.inputs[0]]
     rows = operator.weights.astype(np.float64).reshape(-1, len(reads))  # [c_out * pixels][c_in]
     gone = ~reads & source.is_constant
@@ -187,8 +187,4 @@ def _without(
     shape = (len(operator.bias), -1) if isinstance(operator, FullyConnected) else (*operator.weights.shape[:3], -1)
     kept = rows[:, reads].reshape(shape)[writes]
     kept[~live[writes]] = 0
-    return replace(operator, weights=_float32(kept), bias=_float32(bias))
-
-
-def _float32(array: NDArray[np.generic]) -> NDArray[np.float32]:
-    return frozen(array, np.float32)  # type: ignore[return-value]
+    return replace(operator, weights=float32(kept), bias=float32(bias))

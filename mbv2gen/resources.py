@@ -1,8 +1,11 @@
-"""Resources: the folders of files that are not Python, in a wheel (beside the modules) and in a checkout (above)."""
+"""Resources: the folders of files that are not Python, in a wheel (beside the modules) and in a checkout (above); how
+their templates are read."""
 
 from __future__ import annotations
 
 from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from mbv2gen.errors import Mbv2genError
 
@@ -28,3 +31,15 @@ def firmware_dir() -> Path:
 def examples_dir() -> Path:
     """The example networks, one folder each, with pictures to calibrate on and to test with."""
     return _folder("examples")
+
+
+def environment(folder: Path, *, autoescape: bool = False) -> Environment:
+    """The templates of ``folder``; a name that nothing gives is an error."""
+    return Environment(
+        loader=FileSystemLoader(folder),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=autoescape,
+    )

@@ -69,7 +69,7 @@ def work(crew: Crew, function: Callable[[Any, Part], Result], tool: object, part
     if crew.backend != "dask" and jobs == 1:
         yield from (function(tool, part) for part in parts)
         return
-    import joblib  # noqa: PLC0415
+    import joblib  # noqa: PLC0415 - slow to load, and only evaluation wants it
 
     try:
         with _cluster(crew) as client:
@@ -92,7 +92,7 @@ def _cluster(crew: Crew) -> AbstractContextManager[Any]:
     except ImportError:
         raise Mbv2genError("--backend dask: needs the package distributed; pip install 'mbv2gen[dask]'") from None
     try:
-        client: Any = distributed.Client(crew.scheduler, timeout=CONNECT_SECONDS, set_as_default=False)  # type: ignore[no-untyped-call]
+        client: Any = distributed.Client(crew.scheduler, timeout=CONNECT_SECONDS, set_as_default=False)  # type: ignore[no-untyped-call]  # distributed has no types
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split()) or "no answer"
         raise Mbv2genError(f"--scheduler {crew.scheduler}: no Dask scheduler there ({reason})") from None

@@ -75,4 +75,4 @@ class Inference:
         return np.ctypeslib.as_array(self._function("output")(self.context), shape).copy()
 
     def _function(self, name: str) -> ctypes._NamedFuncPointer:
-        return getattr(self.library, f"{self.network.name}_{name}")  # type: ignore[no-any-return]
+        return getattr(self.library, f"{self.network.name}_{name}")  # type: ignore[no-any-return]  # ctypes finds functions by name

@@ -5,12 +5,13 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from board_images import flags, link
+from processes import run, successful
 
 from mbv2gen.dsp.bodies import BODIES, render
 from mbv2gen.hardware import toolchain
 from mbv2gen.hardware.board import Board
-from mbv2gen.resources import firmware_dir, templates_dir
+from mbv2gen.resources import templates_dir
 
 HARNESS = Path(__file__).parent / "dsp_harness"
 KERNELS = templates_dir() / "kernels"
@@ -19,41 +20,14 @@ STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wsign-conversion",
 UNDER_ANOTHER_NAME = ("-U__ARM_FEATURE_DSP", "-DMBV2_TWIN(body)=twin_##body")
 
 
-def run(*command: str | Path, where: Path | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([str(word) for word in command], cwd=where, capture_output=True, text=True, check=False)
-
-
-def successful(*command: str | Path, where: Path | None = None) -> str:
-    result = run(*command, where=where)
-    assert result.returncode == 0, result.stdout + result.stderr
-    return result.stdout + result.stderr
-
-
 def board_program(board: Board, folder: Path) -> Path:
     """The harness with the bodies scheduled for the board's core -> its ELF in ``folder``."""
-    compiler = toolchain.require_arm_compiler()
-    environment = Environment(
-        loader=FileSystemLoader(firmware_dir()), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["hex"] = lambda value: f"0x{value:08x}"
-    values = {
-        "board": board, "weights_objects": "none", "weights_memory": board.place.code, "code_is_copied": False,
-        "weights_are_copied": False,
-    }  # fmt: skip
-    for name in ("board.h", "linker.ld"):
-        (folder / name).write_text(environment.get_template(f"{name}.j2").render(**values))
     (folder / "bodies.S").write_text(render(board.core, BODIES))
-    flags = (f"-mcpu={board.core}", "-mthumb", *board.flags, "-mno-unaligned-access", "-std=c11", "-O2", "-fno-builtin",
-             f"-I{KERNELS}", f"-I{firmware_dir()}", "-I.")  # fmt: skip
-    sources = ("startup.c", "memory.c", "mpu.c", "port_semihosting.c")
-    firmware = [firmware_dir() / name for name in sources]
-    successful(compiler, *flags, *UNDER_ANOTHER_NAME, "-c", TWINS, "-o", "twins.o", where=folder)
-    successful(
-        compiler, *flags, "-fno-tree-loop-distribute-patterns", *firmware, HARNESS / "main.c", HARNESS / "count.c",
-        HARNESS / "strings.c", "twins.o", "bodies.S", "-nostartfiles", "-nostdlib", "-T", "linker.ld", "-lgcc",
-        "-o", "harness.elf", where=folder,
-    )  # fmt: skip
-    return folder / "harness.elf"
+    options = (*flags(board), "-std=c11", "-O2", "-fno-builtin", f"-I{KERNELS}")
+    successful(toolchain.require_arm_compiler(), *options, *UNDER_ANOTHER_NAME, "-c", TWINS, "-o", "twins.o",
+               where=folder)  # fmt: skip
+    sources = (*(HARNESS / name for name in ("main.c", "count.c", "strings.c")), "twins.o", "bodies.S")
+    return link(board, folder, sources, "-O2", f"-I{KERNELS}")
 
 
 def run_on_board(board: Board, program: Path, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -79,7 +79,7 @@ def quantized(model: ModelProto, folder: Path, manner: Manner, arrays: list[NDAr
             quantization.quantize_static(
                 source,
                 target,
-                _Reader(model.graph.input[0].name, data),  # type: ignore[arg-type]
+                _Reader(model.graph.input[0].name, data),  # type: ignore[arg-type]  # onnxruntime's reader has no types
                 quant_format=quantization.QuantFormat[manner.format],
                 activation_type=quantization.QuantType[manner.activations],
                 weight_type=quantization.QuantType[manner.weights],

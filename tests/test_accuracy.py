@@ -331,7 +331,7 @@ def test_the_model_may_be_named_or_lie_in_the_current_folder(
 
 def compiled_small(folder: Path, body: object, count: int = 5) -> tuple[Path, NDArray[np.float64]]:
     """(output folder, float outputs [count][...]) of a model of float inputs that are written to x.npy."""
-    model = build(body, (1, 3, 6, 8))  # type: ignore[arg-type]
+    model = build(body, (1, 3, 6, 8))  # type: ignore[arg-type]  # a body of layers as the parameter has it
     path = saved(model, folder)
     x = np.random.default_rng(4).standard_normal((count, 3, 6, 8)).astype(np.float32)
     np.save(folder / "x.npy", x)

@@ -70,9 +70,9 @@ def test_a_layer_alone_costs_what_it_costs_in_a_float_network(subject: Subject, 
     stem, q = made.real.operators[0], made.integer.operators[0]
     assert isinstance(stem, Conv2D)
     source, target = (made.integer.tensor(name) for name in (stem.inputs[0], stem.outputs[0]))
-    scale = q.weight_scale.astype(np.float64)  # type: ignore[union-attr]
-    weights = (q.weights * scale[:, None, None, None]).astype(np.float32)  # type: ignore[union-attr]
-    bias = (q.bias * scale * source.scale).astype(np.float32)  # type: ignore[union-attr]
+    scale = q.weight_scale.astype(np.float64)  # type: ignore[union-attr]  # the operator is weighted
+    weights = (q.weights * scale[:, None, None, None]).astype(np.float32)  # type: ignore[union-attr]  # the operator is weighted
+    bias = (q.bias * scale * source.scale).astype(np.float32)  # type: ignore[union-attr]  # the operator is weighted
     value = float_reference.apply(replace(stem, weights=weights, bias=bias), (feed.real,))
     steps = np.clip(np.rint(value / target.scale) + target.zero_point, -128, 127)
     rest = replace(made.real, inputs=(target.name,), operators=made.real.operators[1:])

@@ -76,7 +76,7 @@ def test_a_result_is_frozen_and_knows_whether_it_was_written(tmp_path: Path) -> 
     assert made.folder is None
     assert any("no --calibration" in text for text in made.warnings)
     with pytest.raises(FrozenInstanceError):
-        made.warnings = ()  # type: ignore[misc]
+        made.warnings = ()  # type: ignore[misc]  # what is to be refused
     with pytest.raises(mbv2gen.Mbv2genError, match="was not written"):
         mbv2gen.verify(made)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["small.onnx"]
@@ -89,7 +89,7 @@ def test_a_result_is_frozen_and_knows_whether_it_was_written(tmp_path: Path) -> 
 )
 def test_a_wrong_value_is_one_line_that_names_it(tmp_path: Path, wrong: dict[str, object]) -> None:
     with pytest.raises(mbv2gen.Mbv2genError, match=re.escape(next(iter(wrong)))) as refused:
-        mbv2gen.compile(save_small_model(tmp_path), output=tmp_path / "out", **wrong)  # type: ignore[arg-type]
+        mbv2gen.compile(save_small_model(tmp_path), output=tmp_path / "out", **wrong)  # type: ignore[arg-type]  # what is to be refused
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "out").exists()
 

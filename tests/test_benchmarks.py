@@ -43,7 +43,7 @@ def networks() -> object:
     """benchmarks/networks.py, imported as its scripts import it: by its folder."""
     sys.path.insert(0, str(BENCHMARKS))
     try:
-        import networks  # noqa: PLC0415
+        import networks  # noqa: PLC0415 - benchmarks/ is put on the path first
     finally:
         sys.path.remove(str(BENCHMARKS))
     return networks
@@ -57,14 +57,14 @@ def test_macs_are_those_that_the_literature_states(
     networks: object, width: float, resolution: int, millions: int
 ) -> None:
     """The table in the documentation of tf.keras.applications.mobilenet_v2, in whole millions."""
-    macs = networks.mobilenet_macs(width, resolution, 1000)  # type: ignore[attr-defined]
+    macs = networks.mobilenet_macs(width, resolution, 1000)  # type: ignore[attr-defined]  # loaded by path
     assert macs / 1e6 == pytest.approx(millions, abs=1)
 
 
 @pytest.mark.parametrize(("width", "resolution"), [(0.1, 33), (0.35, 96), (1.0, 65)])
 def test_macs_of_the_formula_are_those_of_the_layers(networks: object, width: float, resolution: int) -> None:
     built = mobilenet_v2(width, resolution, 10).macs
-    assert networks.mobilenet_macs(width, resolution, 10) == built  # type: ignore[attr-defined]
+    assert networks.mobilenet_macs(width, resolution, 10) == built  # type: ignore[attr-defined]  # loaded by path
 
 
 def test_memory_writes_the_arenas_that_a_compile_has(tmp_path: Path) -> None:

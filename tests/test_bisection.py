@@ -85,7 +85,7 @@ def test_a_step_that_is_right_the_second_time_is_told_as_that(
     run = execution.execute
 
     def disturbed(*arguments: object, taps: Taps, **options: object) -> RunResult:
-        result = run(*arguments, taps=taps, **options)  # type: ignore[arg-type]
+        result = run(*arguments, taps=taps, **options)  # type: ignore[arg-type]  # passed on as it came
         assert result.crcs is not None
         records = list(result.crcs[0])
         if taps.values_of is None:

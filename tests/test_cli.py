@@ -143,7 +143,7 @@ def heavy(b: Builder, x: str) -> str:
 def test_what_exceeds_the_boards_memory_is_refused_before_anything_is_written(
     tmp_path: Path, capsys: Capture, body: object, size: tuple[int, int, int], words: tuple[str, ...]
 ) -> None:
-    model = saved(build(body, (1, *size)), tmp_path, "large.onnx")  # type: ignore[arg-type]
+    model = saved(build(body, (1, *size)), tmp_path, "large.onnx")  # type: ignore[arg-type]  # a body of layers as the parameter has it
     np.save(tmp_path / "x.npy", np.zeros((1, *size), np.float32))
     options = ("--calibration", tmp_path / "x.npy", "--board", "microbit")
     compile_refused(capsys, model, "large.onnx", "microbit", *words, options=options)

@@ -31,7 +31,7 @@ HOSTILE = ("*/ int broken; /*", "??/", "a\n#error broken\n", "back\\", "\u202e\u
 def compiled(model: Path, name: str = "small", **options: object) -> OutputFolder:
     """The model's output folder, OUT-NAME beside it, calibrated on a few pictures."""
     given = {"calibration": str(save_pixels(model.parent)), "mean": "120", "std": "60,61,62", **options}
-    made = compile_model(model, Options(name=name, **given))  # type: ignore[arg-type]
+    made = compile_model(model, Options(name=name, **given))  # type: ignore[arg-type]  # options by name
     return write_folder(model.parent / f"out-{name}", name, made.files)
 
 

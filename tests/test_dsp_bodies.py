@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from dsp_programs import KERNELS, STRICT, TWINS, board_program, host_program, run, run_on_board, successful
+from dsp_programs import KERNELS, STRICT, TWINS, board_program, host_program, run_on_board
+from processes import run, successful
 
 from mbv2gen.dsp import shifts as dsp_shifts
 from mbv2gen.dsp.assembly import CORES

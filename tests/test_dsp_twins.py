@@ -12,8 +12,9 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from dsp_programs import TWINS, successful
+from dsp_programs import TWINS
 from numpy.typing import NDArray
+from processes import successful
 
 from mbv2gen.arithmetic import multiply_by_quantized_multiplier
 from mbv2gen.dsp.tiles import NOTHING, STEM1_PAIRS, STEM3_PAIRS, Pairs, byte_pairs, expand_pairs
@@ -38,7 +39,7 @@ def call(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., None]:
     def pointer(value: object) -> object:
         if isinstance(value, tuple):
             return ctypes.c_void_p(value[0].ctypes.data + value[1])
-        return ctypes.c_void_p(value.ctypes.data) if isinstance(value, np.ndarray) else ctypes.c_int32(value)  # type: ignore[arg-type]
+        return ctypes.c_void_p(value.ctypes.data) if isinstance(value, np.ndarray) else ctypes.c_int32(value)  # type: ignore[arg-type]  # what is no array is an integer
 
     def invoke(body: str, *arguments: object) -> None:
         getattr(twins, f"mbv2_{body}_dsp")(*map(pointer, arguments))

@@ -28,7 +28,7 @@ def dataset() -> ModuleType:
     """examples/digits/dataset.py, imported as train.py imports it: by its folder."""
     sys.path.insert(0, str(DIGITS))
     try:
-        import dataset  # noqa: PLC0415
+        import dataset  # noqa: PLC0415 - beside the example, not on the path before
     finally:
         sys.path.remove(str(DIGITS))
     return dataset

@@ -116,7 +116,7 @@ def test_sums_beyond_float32_are_exact() -> None:
     b.fully_connected(b.input((1, 1, 6000), zero_point=-128), "y", 1, weights=weights, bias=0, multiplier=1e-7)
     x = np.full((1, 1, 1, 6000), 127, np.int8)
     (operator,) = b.operators
-    assert int8_reference.accumulators(operator, x, -128).item() == 6000 * 127 * 255 - 255  # type: ignore[arg-type]
+    assert int8_reference.accumulators(operator, x, -128).item() == 6000 * 127 * 255 - 255  # type: ignore[arg-type]  # the only operator is weighted
 
 
 @pytest.mark.parametrize("x", [np.zeros((1, 8, 8, 3)), np.zeros((8, 8, 3), np.int8), np.zeros((1, 8, 9, 3), np.int8)])

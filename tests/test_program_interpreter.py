@@ -40,7 +40,7 @@ def noticed(program: Program) -> bool:
 
 
 @pytest.fixture
-def unchecked_rows_that_differ(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+def unchecked_rows_that_differ(monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]  # fixtures and plants are functions of many forms
     """rows_that_differ on an arena that knows no owners: what the C would compute, whatever the check thinks of it."""
 
     def differ(program: Program, x: NDArray[np.int8]) -> list[str]:
@@ -159,7 +159,7 @@ MAY_BE_SLACK = (moved_buffers, hastier_needs, moved_scratches, shifted_in_place)
 
 @pytest.mark.parametrize("mode", ["frame", "rows"])
 @pytest.mark.parametrize("plant", MUST_BE_NOTICED, ids=lambda plant: plant.__name__)
-def test_faults_that_always_touch_live_rows_are_noticed(plant, mode: str) -> None:  # type: ignore[no-untyped-def]
+def test_faults_that_always_touch_live_rows_are_noticed(plant, mode: str) -> None:  # type: ignore[no-untyped-def]  # fixtures and plants are functions of many forms
     faults = [fault for seed in SEEDS for fault in plant(sound_program(seed, mode)[0])]
     unnoticed = [fault for fault in faults if not noticed(fault)]
     assert len(faults) >= 5
@@ -167,7 +167,7 @@ def test_faults_that_always_touch_live_rows_are_noticed(plant, mode: str) -> Non
 
 
 @pytest.mark.parametrize("mode", ["frame", "rows"])
-def test_every_unnoticed_fault_is_slack(unchecked_rows_that_differ, mode: str) -> None:  # type: ignore[no-untyped-def]
+def test_every_unnoticed_fault_is_slack(unchecked_rows_that_differ, mode: str) -> None:  # type: ignore[no-untyped-def]  # fixtures and plants are functions of many forms
     """Moves into free bytes, needs that another input's need implies: the rows come out right even so."""
     counts: Counter[tuple[str, str]] = Counter()
     for seed in SEEDS:

@@ -203,7 +203,7 @@ def test_equal_networks_give_equal_bytes() -> None:
 
 def test_names_that_collide_are_told_apart() -> None:
     b = NetworkBuilder(np.random.default_rng(0))
-    b.conv(b.input((3, 3, 2)), "input/scale", 3, SINGLE_LAYERS["pointwise_one_channel"].operators[0].window)  # type: ignore[union-attr]
+    b.conv(b.input((3, 3, 2)), "input/scale", 3, SINGLE_LAYERS["pointwise_one_channel"].operators[0].window)  # type: ignore[union-attr]  # the first operator is weighted
     network = b.network("collision", "input/scale")
     x = random_images(np.random.default_rng(0), (3, 3, 2), 1)
     made = integers(network, x, UNOPTIMISED)["input/scale"]
@@ -212,7 +212,7 @@ def test_names_that_collide_are_told_apart() -> None:
 
 def test_multipliers_that_no_scales_give_are_refused() -> None:
     network = SINGLE_LAYERS["mean_3x3"]
-    broken = replace(network, operators=(replace(network.operators[0], shift=-1),))  # type: ignore[arg-type]
+    broken = replace(network, operators=(replace(network.operators[0], shift=-1),))  # type: ignore[arg-type]  # the field is the operator's own
     with pytest.raises(Mbv2genError, match=r"^mean_3x3\.onnx: node 'y': multipliers .* a QDQ file carries"):
         qdq_file.emit(broken)
 

@@ -60,7 +60,7 @@ def test_arrays_are_read_only_after_loading(tmp_path: Path) -> None:
     quantized_network_file.save(network, tmp_path / "q.npz")
     loaded = quantized_network_file.load(tmp_path / "q.npz")
     with pytest.raises(ValueError, match="read-only"):
-        loaded.operators[0].weights[0] = 0  # type: ignore[union-attr]
+        loaded.operators[0].weights[0] = 0  # type: ignore[union-attr]  # the first operator is weighted
 
 
 def test_equal_networks_give_equal_files_in_any_folder(tmp_path: Path) -> None:

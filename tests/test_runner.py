@@ -377,7 +377,7 @@ def test_inputs_of_another_size_are_refused(build_dir: Path, shape: tuple[int, .
 
 def test_inputs_of_another_type_are_refused() -> None:
     with pytest.raises(Mbv2genError, match=r"inputs must be int8 \[n\]\[\.\.\.\], n >= 1 \(got uint8 \[1, 64\]\)"):
-        runner.run(Path("program"), np.zeros((1, 64), np.uint8), title="toy")  # type: ignore[arg-type]
+        runner.run(Path("program"), np.zeros((1, 64), np.uint8), title="toy")  # type: ignore[arg-type]  # what is to be refused
 
 
 @pytest.mark.parametrize(

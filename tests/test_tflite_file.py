@@ -66,7 +66,7 @@ def test_helper_operators_are_emitted_only_where_needed(name: str, expected: lis
     pads=st.tuples(*[st.integers(0, 4)] * 4),
     depthwise=st.booleans(),
 )
-def test_any_window_equals_tflite_micro(size, kernel, stride, pads, depthwise) -> None:  # type: ignore[no-untyped-def]
+def test_any_window_equals_tflite_micro(size, kernel, stride, pads, depthwise) -> None:  # type: ignore[no-untyped-def]  # hypothesis gives them
     window = Window(*kernel, *stride, *pads)
     assume(min(window.output_size(*size)) > 0)
     network = conv_with(window, size, depthwise)
@@ -131,7 +131,7 @@ def test_any_names_can_be_emitted_and_run() -> None:
 )
 def test_multipliers_that_no_scales_give_are_refused(name: str, change: dict[str, object]) -> None:
     network = SINGLE_LAYERS[name]
-    broken = replace(network, operators=(replace(network.operators[-1], **change),))  # type: ignore[arg-type]
+    broken = replace(network, operators=(replace(network.operators[-1], **change),))  # type: ignore[arg-type]  # the change is of the operator's own fields
     with pytest.raises(Mbv2genError, match=rf"^{name}\.onnx: node 'y': multipliers do not follow from the scales"):
         tflite_file.emit(broken)
 

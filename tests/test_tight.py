@@ -113,7 +113,7 @@ def shorter_rings(program: Program) -> Iterator[Program]:
 
 
 def with_shorter(program: Program, tensor: str) -> Program:
-    def changed(ring):  # type: ignore[no-untyped-def]
+    def changed(ring):  # type: ignore[no-untyped-def]  # a buffer, or what holds one
         return replace(ring, rows=ring.rows - 1) if ring is not None and ring.tensor == tensor else ring
 
     calls = [

@@ -47,7 +47,7 @@ def scene(seed: int, side: int = 40) -> UInt8Array:
 def packed565(picture: UInt8Array, order: str) -> bytes:
     """As cameras pack it, bit by bit."""
     words = [int(r) >> 3 << 11 | int(g) >> 2 << 5 | int(b) >> 3 for r, g, b in picture.reshape(-1, 3)]
-    return b"".join(word.to_bytes(2, order) for word in words)  # type: ignore[arg-type]
+    return b"".join(word.to_bytes(2, order) for word in words)  # type: ignore[arg-type]  # order is little or big
 
 
 WRITTEN: dict[str, Callable[[UInt8Array], bytes]] = {

@@ -12,9 +12,9 @@ from PIL import Image
 ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT / "tests"))
 
-from browser import browser  # noqa: E402
+from browser import browser  # noqa: E402 - tests/ is put on the path first
 
-import mbv2gen  # noqa: E402
+import mbv2gen  # noqa: E402 - tests/ is put on the path first
 
 PARTS = ("header", "#memory .memories", "#layers", "#arena .arena")
 WIDTH, MARGIN = 1100, 28

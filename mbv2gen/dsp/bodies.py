@@ -105,5 +105,5 @@ def _tile(name: str, body: str) -> str:
         return dsp_tiles.im2col3_bytes(name)
     if body == "im2col1_bytes":
         return dsp_tiles.im2col1_bytes(name)
-    form, digit = re.fullmatch(r"(\w+)(\d)", body).groups()  # type: ignore[union-attr]
+    form, digit = re.fullmatch(r"(\w+)(\d)", body).groups()  # type: ignore[union-attr]  # every body's name has this form
     return forms[form](name, int(digit))

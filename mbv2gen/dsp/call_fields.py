@@ -57,7 +57,7 @@ def made_of(body: str) -> str:
 
     To lines words are written whole, and sums are added up from such words; tiles and NHWC are made pixel by pixel.
     """
-    kind, pixels, suffix = re.fullmatch(r"(\D+)(\d)(\w*)", body).groups()  # type: ignore[union-attr]
+    kind, pixels, suffix = re.fullmatch(r"(\D+)(\d)(\w*)", body).groups()  # type: ignore[union-attr]  # every body's name has this form
     if kind in ("pw_relu", "pw_gap"):
         return f"pw_relu4{suffix}"
     return body if pixels == "4" else f"{kind}1{suffix}"

@@ -84,7 +84,7 @@ def _window(call: Call, y: int, x: int) -> _Window:
     fields = dict(call.work.fields)
     stem = fields.get("stem", ())
     if isinstance(stem, tuple) and stem:
-        fields = {"stride": 2, **dict(stem)}  # type: ignore[arg-type]
+        fields = {"stride": 2, **dict(stem)}  # type: ignore[arg-type]  # a field's value is of any kind
     stride, top, left = (fields[name] for name in ("stride", "pad_top", "pad_left"))
     assert isinstance(stride, int)
     assert isinstance(top, int)

@@ -44,7 +44,7 @@ def dsp_rows_read(call: Call, unit: int) -> list[tuple[int, int | None]]:
         fields = dict(call.work.fields)
         pad, conv = fields["pad_top"], fields["conv"]
         assert isinstance(conv, tuple)
-        stride = dict(conv).get("stride_h", 2)  # type: ignore[arg-type]
+        stride = dict(conv).get("stride_h", 2)  # type: ignore[arg-type]  # a field's value is of any kind
         assert isinstance(pad, int)
         assert isinstance(stride, int)
         rows = range(row * stride - pad, row * stride - pad + 3)

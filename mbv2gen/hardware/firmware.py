@@ -7,13 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from mbv2gen.errors import Mbv2genError
 from mbv2gen.hardware import program_build, toolchain
 from mbv2gen.hardware.board import Board
 from mbv2gen.hardware.program_build import NETWORK_PREFIX, Build, NoRoomError
-from mbv2gen.resources import firmware_dir
+from mbv2gen.resources import environment, firmware_dir
 
 LINK_MAP = "program.map"
 SERIAL_BUILDS = ("plain", "taps", "profile")
@@ -205,13 +203,6 @@ def _sources(folder: Path, name: str, ours: Sequence[str], suffixes: tuple[str, 
 
 def _generated(files: Sequence[str], **values: object) -> tuple[tuple[str, str], ...]:
     """(file, text) of the templates FILE.j2 of firmware/."""
-    environment = Environment(
-        loader=FileSystemLoader(firmware_dir()),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
-    environment.filters["hex"] = lambda value: f"0x{value:08x}"
-    return tuple((file, environment.get_template(f"{file}.j2").render(**values)) for file in files)
+    templates = environment(firmware_dir())
+    templates.filters["hex"] = lambda value: f"0x{value:08x}"
+    return tuple((file, templates.get_template(f"{file}.j2").render(**values)) for file in files)

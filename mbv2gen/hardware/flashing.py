@@ -42,7 +42,7 @@ def choose_probe(unique_id: str | None) -> Probe:
 def flash(elf: Path, board: Board, probe: Probe) -> None:
     """Program the board's flash and start it; Mbv2genError where the probe or pyOCD does not manage."""
     from pyocd.core.exceptions import Error, TargetSupportError  # noqa: PLC0415  (an extra, not always installed)
-    from pyocd.flash.file_programmer import FileProgrammer  # noqa: PLC0415
+    from pyocd.flash.file_programmer import FileProgrammer  # noqa: PLC0415 - as above
 
     name = target_name(board)
     options = {"target_override": name, "connect_mode": "under-reset"}
@@ -68,7 +68,7 @@ def target_name(board: Board) -> str:
 def _pyocd() -> Any:
     """pyOCD's ConnectHelper; quiet, for its messages are not ours."""
     try:
-        from pyocd.core.helpers import ConnectHelper  # noqa: PLC0415
+        from pyocd.core.helpers import ConnectHelper  # noqa: PLC0415 - as above
     except ImportError:
         raise Mbv2genError("pyOCD is not installed; pip install 'mbv2gen[flash]'") from None
     logging.getLogger("pyocd").setLevel(logging.CRITICAL)

@@ -140,7 +140,7 @@ def bypassed(draft: Draft, operator: DraftOperator) -> Draft:
 def reading(operator: DraftOperator, old: str, new: str) -> DraftOperator:
     """The operator with input ``old`` exchanged for ``new``."""
     inputs = tuple(new if name == old else name for name in operator.inputs)
-    changed: DraftOperator = replace(operator, inputs=inputs)  # type: ignore[arg-type]
+    changed: DraftOperator = replace(operator, inputs=inputs)  # type: ignore[arg-type]  # replace on a union
     return changed
 
 

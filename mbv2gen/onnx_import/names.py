@@ -49,5 +49,5 @@ def unique_names(names: Sequence[str], fixed: int = 0) -> list[str]:
 def _renamed(operator: DraftOperator, name: str, tensors: dict[str, str]) -> DraftOperator:
     inputs = tuple(tensors[item] for item in operator.inputs)
     outputs = tuple(tensors[item] for item in operator.outputs)
-    renamed: DraftOperator = replace(operator, name=name, inputs=inputs, outputs=outputs)  # type: ignore[arg-type]
+    renamed: DraftOperator = replace(operator, name=name, inputs=inputs, outputs=outputs)  # type: ignore[arg-type]  # replace on a union
     return renamed

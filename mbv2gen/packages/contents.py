@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -78,7 +77,6 @@ def contents(folders: Sequence[OutputFolder], name: str | None = None) -> Conten
 
 
 def _network(folder: OutputFolder) -> PackedNetwork:
-    header = (folder.path / f"{folder.name}.h").read_text(encoding="utf-8")
-    is_fed = re.search(rf"^#define {folder.name.upper()}_FED +1\b", header, re.MULTILINE) is not None
-    target = str(folder.report().get("target"))
-    return PackedNetwork(folder.name, target, is_fed, f"{folder.name}_pixels.c" in generated_files(folder.path))
+    report = folder.report()
+    converts = f"{folder.name}_pixels.c" in generated_files(folder.path)
+    return PackedNetwork(folder.name, str(report["target"]), report["feed"] == "rows", converts)

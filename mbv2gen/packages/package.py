@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
 from mbv2gen import __version__, output_folder, resources
 from mbv2gen.output_folder import OutputFolder
@@ -55,13 +55,6 @@ def _place(folder: str, name: str, kind: Kind) -> str:
 
 
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(resources.templates_dir() / "packages"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
+    environment = resources.environment(resources.templates_dir() / "packages")
     environment.filters["object"] = lambda source: str(PurePosixPath(source).with_suffix(".o"))
     return environment

@@ -40,7 +40,7 @@ def check_packing(program: Program) -> None:
 
 def _coefficients(call: Call) -> AddCoefficients:
     """The constants that the residual addition's struct holds."""
-    a, b, c = (int(value) for value in dict(call.work.fields)["constants"])  # type: ignore[union-attr, arg-type]
+    a, b, c = (int(value) for value in dict(call.work.fields)["constants"])  # type: ignore[union-attr, arg-type]  # a field's value is of any kind
     return AddCoefficients(a, b, c)
 
 

@@ -19,12 +19,11 @@ from mbv2gen.network import (
     Add,
     Conv2D,
     DepthwiseConv2D,
-    FloatArray,
     FullyConnected,
     Mean,
     Network,
     Operator,
-    frozen,
+    float32,
 )
 from mbv2gen.quantization.calibration import Observed
 
@@ -67,7 +66,7 @@ def _rescaled(operator: Operator, factors: Mapping[str, Reals]) -> Operator:
         weights = rows.reshape(operator.weights.shape)
     else:
         return operator
-    return replace(operator, weights=_float32(weights), bias=_float32(operator.bias * writes))
+    return replace(operator, weights=float32(weights), bias=float32(operator.bias * writes))
 
 
 def _up_to_the_widest(reach: Reals) -> Reals:
@@ -96,7 +95,3 @@ def _is_linear(network: Network, name: str) -> bool:
     readers = [operator for operator in network.operators if name in operator.inputs]
     is_inner = name not in (*network.inputs, *network.outputs)
     return plain and is_inner and all(isinstance(reader, (*WEIGHTED, Add, Mean)) for reader in readers)
-
-
-def _float32(array: NDArray[np.generic]) -> FloatArray:
-    return frozen(array, np.float32)  # type: ignore[return-value]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 
 from mbv2gen import __version__, resources, targets
 from mbv2gen.errors import Mbv2genError
@@ -211,14 +211,7 @@ def _device(board: str, counted: Mapping[str, Any], macs: int) -> Fact:
 
 @functools.cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(resources.templates_dir()),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=True,
-    )
+    environment = resources.environment(resources.templates_dir(), autoescape=True)
     environment.filters |= {
         "thousands": lambda value: f"{value:,.0f}",
         "share": lambda value: f"{100 * value:.4g}%",
