@@ -27,8 +27,8 @@ WIDTHS = (0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.3, 1.4)
 RESOLUTIONS = (32, 48, 64, 80, 96, 112, 128, 144, 160, 176, 192, 208, 224)
 
 CHANNEL_BYTES = 9.4  # bias, multiplier, shift: 9.0 of plain kernels, 9.3 to 9.4 of dsp
-LAYER_BYTES = 120  # its description
-CODE_BYTES = 14_200
+LAYER_BYTES = 80  # its description
+CODE_BYTES = 12_700
 
 
 @dataclass(frozen=True)
