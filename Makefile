@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 # Everything runs in .venv, made here; `make help` lists the targets.
 PYTHON ?= python3
 BIN    := .venv/bin

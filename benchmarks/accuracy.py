@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Accuracy of int8 by effort, on trained networks and pictures they were not calibrated on -> docs/accuracy.md."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Instructions, bytes and exactness on the emulated boards -> docs/benchmarks.md: each row is one ELF."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Seconds of a compile, calibration apart: ``compile_time.py MODEL CALIBRATION``."""
 
 from __future__ import annotations

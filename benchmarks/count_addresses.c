@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* count_addresses.c - a plugin for QEMU (API 1) that counts how often the instruction at each address is executed, and
  * writes "ADDRESS COUNT" lines, hexadecimal and decimal, to the file `out=FILE` at the end. Prototypes as in QEMU's
  * qemu-plugin.h, which distributions do not always bring. */

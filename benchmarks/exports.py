@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What other engines make of the exported files, on pictures, against the reference: docs/exports.md."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How far `mbv2gen fit` is off: its estimates against programs that were linked for a board and run in QEMU."""
 
 from __future__ import annotations

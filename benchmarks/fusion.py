@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What running row by row costs: the same kernels in segments and layer by layer, on the emulated Cortex-M7; and what
 the least memory costs, by --optimize ram against speed -> docs/fusion.md."""
 

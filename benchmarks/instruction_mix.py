@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the executed instructions of the dsp kernels are for, body by body, on the emulated Cortex-M7 ->
 docs/instruction_mix.md. A plugin (count_addresses.c) has QEMU count how often each address is executed."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One network on one emulated board: bytes, instructions and exactness of one ELF, and its kernels' instructions."""
 
 from __future__ import annotations

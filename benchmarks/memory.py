@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The arena of MobileNetV2 at many sizes -> docs/memory.md. Plans only: needs neither compiler nor emulator."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The networks that are measured: MobileNetV2 from a seed (seeded_mobilenet), and trained ones where they are."""
 
 from __future__ import annotations

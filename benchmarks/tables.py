@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Markdown tables and documents for docs/."""
 
 from __future__ import annotations

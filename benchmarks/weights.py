@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Weights of 4 bits: what they cost and save, by network and budget -> docs/weights.md."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* caches.h - a Cortex-M7's caches (Armv7-M Architecture Reference Manual, "Cache and branch predictor maintenance"). */
 #ifndef MBV2_FIRMWARE_CACHES_H
 #define MBV2_FIRMWARE_CACHES_H

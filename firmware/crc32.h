@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* crc32.h - CRC-32 as zlib and Ethernet have it (ISO 3309; polynomial 0xEDB88320, reflected), four bits at a time. */
 #ifndef MBV2_FIRMWARE_CRC32_H
 #define MBV2_FIRMWARE_CRC32_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* main.c - runs a generated network on a file of inputs: one source for the host and for every board.
  *
  *     PROGRAM INPUTS OUTPUTS RESULTS [TAPS]

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* measure.h - one inference, and what it took. One measure_*.c is linked. */
 #ifndef MBV2_FIRMWARE_MEASURE_H
 #define MBV2_FIRMWARE_MEASURE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* measure_cortex_m.c - paints the stack, and counts instructions with the board's timer.
  *
  * Under QEMU's -icount an instruction takes 2^shift ns, so that a timer inside the machine counts instructions:

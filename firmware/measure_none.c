@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* measure_none.c - the host: no stack to paint and no instructions to count. */
 #include "measure.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* memory.c - the four functions a compiler may call on its own (GCC manual, "Standards"); aligned accesses only.
  * Built with -fno-tree-loop-distribute-patterns: memcpy must not become a call of memcpy. */
 #include <stddef.h>

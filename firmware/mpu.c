@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* mpu.c - bytes that nobody may touch, by the memory protection unit where the core has one (Armv7-M and Armv8-M
  * Architecture Reference Manuals, "Protected Memory System Architecture").
  *

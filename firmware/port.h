@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* port.h - what main.c needs of the machine: files, messages, an end. One port is linked. */
 #ifndef MBV2_FIRMWARE_PORT_H
 #define MBV2_FIRMWARE_PORT_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* port_semihosting.c - a board behind a debugger or in an emulator: files through semihosting. */
 #include "mpu.h"
 #include "port.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* port_serial.c - a board at the end of a serial line, whose files are on the machine at the other end. 8N1,
  * CONSOLE_BAUD.
  *

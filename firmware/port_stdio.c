@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* port_stdio.c - the host: stdio, and the address sanitizer where the build has it. */
 #include "port.h"
 

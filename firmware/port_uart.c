@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* port_uart.c - a board on its own: the input is in the image, as is the output that NumPy computes for it; what comes
  * of it goes to a serial line. 8N1, CONSOLE_BAUD.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* semihosting.h - calls to the debugger or emulator (Arm, "Semihosting for AArch32 and AArch64"). */
 #ifndef MBV2_FIRMWARE_SEMIHOSTING_H
 #define MBV2_FIRMWARE_SEMIHOSTING_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* soc.h - what a microcontroller needs before main: one soc_NAME.c is linked where the board names one. */
 #ifndef MBV2_FIRMWARE_SOC_H
 #define MBV2_FIRMWARE_SOC_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* soc_nrf52840.c - the 32 MHz crystal and the flash's cache (nRF52840 Product Specification: "CLOCK", "NVMC"). The core
  * runs at 64 MHz from reset; the console's driver sets its pin up.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* soc_rp2350.c - boot block, crystal and PLL, the console's pins (RP2350 Datasheet: "Bootrom", "Clocks", "Crystal
  * oscillator", "PLL", "GPIO"). The bootrom has set up the flash and its cache.
  */

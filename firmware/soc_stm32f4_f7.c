@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* soc_stm32f4_f7.c - STM32F405, F446 and F746: HSE and PLL, flash, caches, the console's pins (RM0090, RM0390, RM0385:
  * "Reset and clock control", "Power controller", "Embedded flash memory interface").
  */

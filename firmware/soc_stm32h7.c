@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* soc_stm32h7.c - STM32H743: supply, HSE and PLL1, flash, caches, the console's pins (RM0433: "Power control", "Reset and
  * clock control", "Embedded flash memory").
  */

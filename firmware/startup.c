@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* startup.c - from reset to main, and from every fault to a line and an exit. Any Cortex-M. */
 #include <stddef.h>
 #include <stdint.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* tap_crcs.c - TAPS holds a CRC-32 of every row of every layer, in the order of execution: records of five
  * little-endian words (layer, row, first, count, CRC of these `count` values). Values that follow each other are one
  * record: a row where a unit of work makes one, four pixels of it where a unit is a column. So it takes 32 bytes of RAM

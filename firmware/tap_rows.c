@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* tap_rows.c - TAPS holds all values of all layers: records of four little-endian words (layer, row, first, count) and
  * `count` values.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* taps.h - what main.c does with the rows of every layer, in a build with taps. One of tap_rows.c and tap_crcs.c is
  * linked.
  */

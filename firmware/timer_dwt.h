@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* timer_dwt.h - the core's own cycle counter (Armv7-M Architecture Reference Manual, "Data Watchpoint and Trace unit").
  *
  * 32 bits wide and alone: a run of 2^32 cycles or more counts as its rest.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* timer_mps2_fpgaio.h - the MPS2 boards' FPGA I/O block (Arm AN385: "FPGA system control and I/O").
  *
  * COUNTER counts up at clock / (PRESCALE + 1), CLK100HZ at 100 Hz; both are 32 bits wide.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* timer_none.h - a board without a timer that counts instructions. */
 #ifndef MBV2_FIRMWARE_TIMER_H
 #define MBV2_FIRMWARE_TIMER_H

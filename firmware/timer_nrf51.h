@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* timer_nrf51.h - TIMER0 (fine) and TIMER1 (coarse) of the nRF51 (nRF51 Series Reference Manual: "TIMER").
  *
  * Both count up at 16 MHz / 2^PRESCALER; writing TASKS_CAPTURE[0] copies the count to CC[0]. The emulated TIMER1 has

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* timer_stm32.h - TIM2 (fine) and TIM5 (coarse) of an STM32F4 (RM0090, "General-purpose timers (TIM2 to TIM5)").
  *
  * Both count up, 32 bits wide, at their clock / (PSC + 1). TIMER_BASE is TIM2; TIM5 lies 0xC00 behind it.

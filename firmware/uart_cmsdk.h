@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* uart_cmsdk.h - Arm's CMSDK APB UART (Cortex-M System Design Kit, "APB UART"). */
 #ifndef MBV2_FIRMWARE_UART_H
 #define MBV2_FIRMWARE_UART_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* uart_nrf.h - UART0 of an nRF51 or nRF52 (nRF52840 Product Specification, "UART"); pins are port * 32 + pin. */
 #ifndef MBV2_FIRMWARE_UART_H
 #define MBV2_FIRMWARE_UART_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* uart_pl011.h - Arm's PrimeCell UART PL011, as the RP2350 has it (RP2350 Datasheet, "UART"). */
 #ifndef MBV2_FIRMWARE_UART_H
 #define MBV2_FIRMWARE_UART_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* uart_stm32v1.h - USART of an STM32F4 (RM0090, "Universal synchronous asynchronous receiver transmitter"). */
 #ifndef MBV2_FIRMWARE_UART_H
 #define MBV2_FIRMWARE_UART_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* uart_stm32v2.h - USART of an STM32F7 or H7 (RM0385 and RM0433, "Universal synchronous asynchronous receiver
  * transmitter"). */
 #ifndef MBV2_FIRMWARE_UART_H

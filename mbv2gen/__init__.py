@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """mbv2gen: an ahead-of-time compiler from a trained MobileNetV2 in ONNX to int8 C for microcontrollers.
 
 import mbv2gen

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The program: ``mbv2gen`` and ``python -m mbv2gen``.
 
 OpenBLAS reads its number of threads when NumPy is imported. The products here are small: with one thread calibration

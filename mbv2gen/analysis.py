@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Analysis: where a network loses accuracy in int8, layer by layer, on its calibration pictures.
 
 Two figures a layer. ``snr_db`` compares the layer's output in the int8 network with that in the float one: all noise

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Python: what ``import mbv2gen`` offers. The commands call the same functions.
 
 Wherever a path is taken, text does as well. ``on``: where C runs, as for ``--on``: "host", "qemu", "serial:PORT", and

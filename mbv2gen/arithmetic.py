@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The integer arithmetic of TensorFlow Lite Micro's int8 kernels, vectorised, bit for bit.
 
 Every function is the transcription of one function of TensorFlow Lite, named in its docstring. Scales are float32

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bisection: the first step of an inference whose values are not NumPy's, found by checksums in the order of execution.
 
 A board sends a CRC-32 of what each unit of work has made. All steps before the first wrong one are right, so whatever

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Byte text: 30000, 30k or 32KiB as a number of bytes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Candidates: for each operator the kernels that could run it, and the choice of one each.
 
 A choice is legal where every tensor has one layout: its producer writes what all its consumers read. The network's

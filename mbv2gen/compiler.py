@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The compiler: one chain of stages over frozen values. After each stage stands a check that shares no code with it.
 
 model.onnx -> Graph -> Network -> QuantizedNetwork -> Candidates -> Plan -> Program -> CSources

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """CSources: the program as C text. Pure rendering: {file name: text}, no I/O but the templates', no arithmetic.
 
 Templates arrange (templates/*.j2), Python computes; kernels need no substitution and are copied as they stand.

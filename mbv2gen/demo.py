@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Demo: the committed example through the whole chain, with whatever compilers and emulator this machine has."""
 
 from __future__ import annotations

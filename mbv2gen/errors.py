@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The two ways a command ends badly: a mistake of the user's (exit code 2), a check that failed (exit code 1)."""
 
 

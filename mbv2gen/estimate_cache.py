@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """EstimateCache: what was computed before, in a file of the user's cache folder, which may be deleted at any time."""
 
 from __future__ import annotations

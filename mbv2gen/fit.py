@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fit: which widths and resolutions of MobileNetV2 a board has room for, before anything is trained.
 
 The arena is the planner's own, on a network of that shape with random weights. Flash is counted: int8 weights, what a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Float interpreter: a Network on NumPy, batches of images, NHWC.
 
 Used to calibrate, to measure accuracy and as the float side of every comparison. Everything is float32; a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Graph: an ONNX file read, checked and made static. Its words are still ONNX's.
 
 Every shape is static, every weight float32 (whatever the file held), every subexpression of constants computed,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Identifiers: names that are safe in C symbols, comments and file names."""
 
 from __future__ import annotations

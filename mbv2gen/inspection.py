@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Inspection: what a model is, and what became of its exporter's habits, in numbers and words."""
 
 from __future__ import annotations

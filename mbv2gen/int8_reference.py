@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The int8 reference: what a QuantizedNetwork computes, in NumPy. C, .tflite and TensorFlow Lite Micro equal it.
 
 Products are summed exactly: pointwise, full and fully connected layers as float matrix products whose every partial

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """MACs of an ONNX model from its own shapes: convolutions and matrix products, nothing else, one image.
 
 Shares no code with the lowering: it is what the lowered network's own count is checked against.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Network: a float network as operators on NHWC tensors, batch norm folded, exporters' habits gone.
 
 Every shape is (h, w, c) without the batch; a vector of n values is (1, 1, n). Arrays are float32 and read-only.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The output folder: written whole or not at all, and only over what mbv2gen itself wrote and nobody changed.
 
 A marker file lists what was written, each with its hash. A new compile is prepared beside the folder and takes its

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ownership: which step makes a tensor's rows and which steps need them, as the debug build with poison is told it.
 
 The C (mbv2_poison.h) works out from these few numbers, after each unit, which bytes are somebody's, and overwrites all

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pareto: the plans of a network that no other beats in memory and in instructions at once, and how to get each."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Plan: the segments, and a place in the arena for every tensor, ring and scratch.
 
 A tensor at a cut between two segments stands whole in the arena; inside a segment it is a ring of the few rows that

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Profiling: exact instructions of one inference on an emulated board, whole and by layer; stack, code and flash."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Program: the plan with every number filled in: calls with literal arguments, tables, kernel bodies, bytes.
 
 The C is a rendering of this and adds nothing; the NumPy interpreter (program_interpreter.py) runs the same calls.

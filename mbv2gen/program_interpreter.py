@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Program interpreter: runs a program's calls in NumPy on a tagged arena, as the C runs them.
 
 It takes layouts, row addresses, order and tables from the Program alone, shares no code with the planner, reads

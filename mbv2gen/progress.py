@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Progress: bars on standard error, and nothing where nobody looks."""
 
 from __future__ import annotations

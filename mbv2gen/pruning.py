@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pruning: channels that provably carry nothing leave the float network, and what they add stays in biases.
 
 Channels share a fate where operators tie them: a depthwise convolution, an addition, a mean or an activation reads

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """QuantizedNetwork: int8 weights, int32 biases, multipliers; canonical NHWC order.
 
 This is what NumPy, the .tflite and TensorFlow Lite Micro run; the C is equal to it byte for byte. The scheme is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Report: what is known of a compiled network, as the JSON of report.json. What is not measured yet is null."""
 
 from __future__ import annotations

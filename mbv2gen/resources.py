@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Resources: the folders of files that are not Python, in a wheel (beside the modules) and in a checkout (above); how
 their templates are read."""
 

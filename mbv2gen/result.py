@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Result: a compiled network in memory, from which files can be written and which runs in NumPy."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """RowWork: what each pushed row of the input sets off, from the schedule: multiply-accumulates, exactly, and
 instructions as the kernels' contracts estimate them."""
 

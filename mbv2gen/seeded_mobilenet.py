@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SeededMobileNet: MobileNetV2 of any width, resolution and number of classes as a QuantizedNetwork: random weights,
 plausible scales.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """TapCrcs: checksums of every layer's rows, in the order of execution (firmware/tap_crcs.c), against NumPy's rows."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Taps: the rows of every layer that a program built with taps wrote, put together (firmware/main.c: TAPS)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Targets: the cores code is generated for."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Verification: the C equals the NumPy reference, byte for byte; where it does not, the first place that differs."""
 
 from __future__ import annotations

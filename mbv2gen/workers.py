@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Crew: who works on the parts of a large task: this process, processes or threads of this machine, a Dask cluster."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Programs of a test's own sources on an emulated board, with the firmware's startup and linker script."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A Chromium that is installed, driven by Playwright; tests that need it are skipped without."""
 
 from __future__ import annotations

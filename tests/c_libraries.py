@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Compiles the C of output folders: strictly, and as a library that Python calls."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fixtures and settings that all tests share."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What stands in the documents: commands, fenced code and links, with the lines they begin at."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The bodies of the ``dsp`` family in NumPy: they read the streams word by word and wrap modulo 2**32, as SMLAD does.
 
 Inputs are x, int8 [m][k] (depthwise [m][9][n]): m draws of what an output channel multiplies, in the network's order.

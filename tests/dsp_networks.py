@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Networks for the tests of the ``dsp`` family, and what a caller of the packers does with each of their layers."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The programs of tests/dsp_harness: dsp bodies beside their twins, on an emulated board; twins alone on the host."""
 
 from __future__ import annotations

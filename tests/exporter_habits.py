@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Networks written as exporters write them, each with the operators one would draw for it by hand."""
 
 from __future__ import annotations

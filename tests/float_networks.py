@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Small float networks for calibration and quantization: a MobileNetV2 in miniature, and chains of given operators."""
 
 from __future__ import annotations

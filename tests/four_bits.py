@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Networks whose weights have 4 bits, made of those of the other tests."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Networks of inverted residuals with random weights, small ones beside MobileNetV2 itself."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Builds int8 networks operator by operator, with scales under which the outputs are alive.
 
 A few random images pass through in plain float arithmetic, which shares nothing with the reference under test, and

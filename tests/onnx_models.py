@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Builds small ONNX models the way exporters write them, and runs them in onnxruntime, the oracle of the front end."""
 
 from __future__ import annotations

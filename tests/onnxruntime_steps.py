@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """onnxruntime's own integers of a quantized model, graph optimisation off: what an import is measured against."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From a quantized network to its plan and program with the plain kernels, in every way of feeding and fusing."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs another program and waits for it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Quantized graphs as tools other than onnxruntime's quantizer write them, and some that must be refused."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Float models quantized by onnxruntime's own quantizer, in every manner it has that mbv2gen takes or must refuse."""
 
 from __future__ import annotations

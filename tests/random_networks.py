@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random MobileNetV2-like int8 networks, and one-operator networks for the edges of the arithmetic."""
 
 from __future__ import annotations

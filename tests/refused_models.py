@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Models that the network's operators cannot express, each with what the refusal must say."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Boards at the end of a serial line: a process behind a pseudo-terminal, and an emulated one behind a socket."""
 
 from __future__ import annotations

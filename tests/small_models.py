@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A MobileNetV2 of a few kilobytes as ONNX, pictures for it, and output folders without going through ONNX."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Accuracy figures, against onnxruntime for float and TensorFlow Lite Micro for int8."""
 
 from __future__ import annotations

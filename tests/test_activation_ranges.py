@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Histograms of tensors, and the ranges of least error in them, against plain counting and quantizing."""
 
 from __future__ import annotations

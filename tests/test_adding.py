@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What docs/adding-a-board.md and docs/adding-a-kernel.md tell people to do does what they say."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Analysis: its figures against both networks run whole, and what the command writes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The Python interface: the same as the command line, typed, and quick to import."""
 
 from __future__ import annotations

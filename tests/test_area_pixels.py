@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """--resize area: a board's integers, the desk's NumPy and the definition of a mean make the same bytes."""
 
 from __future__ import annotations

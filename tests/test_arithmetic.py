@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The vectorised arithmetic against a scalar transcription of TFLite's C in Python's unbounded integers."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Benchmarks: the pages they write, on a few networks; that they count MACs as the literature does."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bisection: the first step that differs is found where it was planted, on the host, on a board and over a line."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Blocks: operators grouped as the paper draws them, whatever their widths."""
 
 from __future__ import annotations

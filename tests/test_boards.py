@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Boards: descriptions are complete, their timers count, and a wrong one is told in one line."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Candidates: the chosen kernels against all legal combinations, tried one by one."""
 
 from __future__ import annotations

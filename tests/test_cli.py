@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command line: exit codes, one line for every mistake, one document for --json, nothing left behind."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """End to end: what a compile writes is deterministic, strict C and C++, minimal, and safe to link and interleave."""
 
 from __future__ import annotations

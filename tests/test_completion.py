@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Shell completion: what a shell is told, and bash itself."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """CSources: the text of the C; a tiny network's stands in tests/golden (``pytest --update-golden`` rewrites it)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Documents that hold: every command in them runs, every example compiles, every link leads somewhere.
 
 A command runs in the order of its document, in a folder that holds what the documents name: stand-ins of the same

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The dsp bodies: assembly that gcc and clang take, equal to its C twins on the emulated cores, byte for byte."""
 
 from __future__ import annotations

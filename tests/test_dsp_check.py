@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The packing check of the ``dsp`` family accepts what is right and notices every planted fault."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whole networks on the dsp kernels: with few bodies, with fallback bodies alone, interrupted, and in constant time."""
 
 from __future__ import annotations

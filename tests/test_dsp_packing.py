@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Packed streams of the ``dsp`` family: what the bodies make of them is what the int8 reference says."""
 
 from __future__ import annotations

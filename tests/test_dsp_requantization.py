@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The solver's parameters against TFLite's double rounding, accumulator by accumulator."""
 
 from __future__ import annotations

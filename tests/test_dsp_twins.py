@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The C twins of the dsp bodies compute what mbv2_dsp_bodies.h says, on streams packed here by hand.
 
 The oracle is mbv2gen.arithmetic (TFLite's two roundings) over int64 sums, or the floor that a body with the common

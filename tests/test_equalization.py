@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Equalization: a network with channels scaled up computes what it did, and its channels fill their ranges better."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pure figures of accuracy, against scikit-learn and numbers worked out elsewhere."""
 
 from __future__ import annotations

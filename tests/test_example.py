@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The committed example: its accuracy, its size, and that its images are the data set's."""
 
 from __future__ import annotations

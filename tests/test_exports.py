@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The shared models of real exporters: each reproduces onnxruntime's recorded output, each bad one is refused."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fetches: how often the weights of layers are read, against what the kernels' loops say, counted by hand."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Firmware: programs get built, once, for host and boards; what does not fit or is missing is told in one line."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fit: what it says fits is what compile --board takes, and the next larger one is not; estimates keep near."""
 
 from __future__ import annotations

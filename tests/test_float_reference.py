@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The float interpreter against plain loops, and the model's own input and output conventions."""
 
 from __future__ import annotations

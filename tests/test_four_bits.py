@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Weights of 4 bits: chosen by budgets, on their grid, and the same values in NumPy, in C and in the tables."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Identifiers: names that come from files, options and models, on their way into C."""
 
 from __future__ import annotations

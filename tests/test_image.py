@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Images for boards of their own: they link and fit, stand where they are placed, and tell by the serial line what
 they find."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Labels of image files: by table, by folder, by array."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The int8 reference against TensorFlow Lite Micro, tensor by tensor, and against a loop over every tap."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Layouts: where the values of a row stand, against loops over single bytes."""
 
 from __future__ import annotations

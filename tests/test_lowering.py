@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Habits of exporters: the network computes what onnxruntime computes, from the operators one would draw by hand."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Multipliers from 1e-7 to above 1, in every kind of layer: NumPy, TensorFlow Lite Micro and each family's C agree."""
 
 from __future__ import annotations

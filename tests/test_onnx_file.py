@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reading and checking ONNX files: what is refused, how constants are computed, where external data may lie."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The output folder: whole or not at all, nothing of anybody else's touched."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Packages: laid out for build systems, built by the real ones; two networks in one image."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The wheel holds what the compiler needs at run time, and the metadata says what it is."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The packing check, tried on every table of every body with single values changed."""
 
 from __future__ import annotations

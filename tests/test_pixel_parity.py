@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A picture is the same input wherever it is read: in calibration, evaluation and run; and it is as Pillow has it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Placement: byte by byte against a grid of (byte, time), and hand cases drawn as address x time.
 
 In the drawings time runs to the right, one character a tick, and addresses upwards, one line a row of bytes; a letter

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Plan: random networks in every mode, executed on a tagged arena and compared in every row; bytes of MobileNetV2."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Plan drawing: what the picture says against the plan's own numbers."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Poison: with dead bytes overwritten the C computes the same, and whoever reads a dead byte, or calls a live one dead,
 is found out."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The arena check, tried on planted faults. Whatever it lets pass must give the right rows all the same (slack)."""
 
 from __future__ import annotations

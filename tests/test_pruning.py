@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pruning: dead channels leave, and the network stays the same."""
 
 from __future__ import annotations

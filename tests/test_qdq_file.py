@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The emitted QDQ ONNX: what onnx's checker says of it, and what onnxruntime computes from it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Quantized files keep their own numbers: every layer, fed onnxruntime's integers, within one step of onnxruntime's."""
 
 from __future__ import annotations

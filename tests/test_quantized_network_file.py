@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Saving a quantized network and loading it again."""
 
 from __future__ import annotations

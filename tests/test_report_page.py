@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """report.html: its figures are report.json's, its drawing is the plan's, no name breaks out, and it stands alone."""
 
 from __future__ import annotations

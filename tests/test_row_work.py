@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """RowWork: what a pushed row sets off adds up, is what the C does, and is counted exactly on the emulated board."""
 
 from __future__ import annotations

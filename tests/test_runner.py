@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runner: outputs, taps, stack and instruction counts are right; every way to go wrong ends in one clear line."""
 
 from __future__ import annotations

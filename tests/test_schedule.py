@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Schedule: the order of units and the lives of rows, against simulations that try everything."""
 
 from __future__ import annotations

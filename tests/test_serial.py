@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Serial lines: frames survive, a board answers through noise and after sessions that were left, and what it says is
 right; by a process behind a pseudo-terminal and by emulated boards' own lines."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SoCs: the addresses that soc_*.c write are those of the vendors' SVD files, as far as pyOCD brings them along."""
 
 from __future__ import annotations

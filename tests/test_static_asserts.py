@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Static asserts: every compiler refuses a header whose numbers are not the code's, and files of another compile."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SUPPORTED.md says what the lowering checks, and every operator that is translated is in it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The emitted .tflite, read back through the schema that tflite-micro ships, run there and loaded in LiteRT."""
 
 from __future__ import annotations

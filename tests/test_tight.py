@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tight kernels: units of four pixels, rings of columns, the passing ring; random networks in NumPy and in C."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Trade-offs: plans by objective against all ways tried one by one; each plan executed on the tagged arena."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The tutorial's scripts: its pictures are what it says, and the training writes a model that compiles."""
 
 from __future__ import annotations

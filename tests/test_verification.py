@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Verification: equal networks pass, and a planted difference is found where it was planted."""
 
 from __future__ import annotations

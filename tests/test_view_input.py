@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """view-input: every fault that a board can make of a picture is named, and where there is no telling it says so."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Weight rounding: adaptive rounding against all roundings there are, and H against NumPy's covariance."""
 
 from __future__ import annotations

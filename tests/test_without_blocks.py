@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Networks in which no inverted residual is, as small as a graph can be: the whole command line on them."""
 
 from __future__ import annotations

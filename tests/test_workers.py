@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Crews: the same figures whoever works, in order, in bounded memory; what goes wrong in a worker is one line."""
 
 from __future__ import annotations

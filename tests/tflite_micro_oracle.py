@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """TensorFlow Lite Micro, the oracle: what it computes from a .tflite."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The hand-written network of tests/toy, as NumPy, and inputs that make it misbehave."""
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
 #!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
 # Installs what is missing on Debian or Ubuntu, and nothing where all is there (then apt is not even asked).
 #
 #   tools/debian_packages.sh required|optional|browser

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writes a picture of the digits' report.html, head, layers and arena, as a PNG: docs/report.png."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writes SUPPORTED.md, from the docstrings of the translators and of the constraints that the lowering itself checks.
 
 python tools/supported.py > SUPPORTED.md

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The handwritten digits as pictures, and their split: needs scikit-learn, not torch.
 
 scikit-learn's ``load_digits`` holds 1,797 digits of 8x8 pixels with values 0..16. They become grey pictures of

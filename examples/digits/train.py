@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Trains a MobileNetV2 of width 0.1 on handwritten digits and writes the files beside this script.
 
     pip install -e '.[train]'

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A trained MobileNetV2 on a BBC micro:bit as QEMU models it: Cortex-M0, 16 KB of RAM for everything, 256 KB of flash.
 
 Rows of pixels are pushed in, the picture never stands in memory. The emulated board classifies test pictures; its

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writes coloured pictures of handwritten digits as PNG files, in folders by class: needs scikit-learn, not torch.
 
     python examples/tutorial/pictures.py build/tutorial/pictures

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Trains torchvision's mobilenet_v2 with a replaced classifier on the pictures of pictures.py, and exports it.
 
     pip install 'mbv2gen[train]' torchvision

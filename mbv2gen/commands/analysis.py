@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command analyze: where a network loses accuracy in int8."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Byte count: an option's value such as 30000, 30k or 32KiB."""
 
 from __future__ import annotations

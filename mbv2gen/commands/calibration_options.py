@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Calibration options: those of every command that quantizes; they are fields of compiler.Options."""
 
 from __future__ import annotations

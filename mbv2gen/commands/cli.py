@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command line: thin. Each command reads its options, calls one function and shows what it returns."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Shell completion: the command that prints a shell's script, and what the values of options are completed with."""
 
 from __future__ import annotations

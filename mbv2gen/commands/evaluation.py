@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command evaluate, and how an accuracy is shown."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Commands that bring what compile has written onto a board: firmware, flash."""
 
 from __future__ import annotations

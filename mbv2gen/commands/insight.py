@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Commands that look at a model and write nothing: inspect, pareto."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Commands that begin with nothing, or with a model to compile: compile, targets, boards, demo."""
 
 from __future__ import annotations

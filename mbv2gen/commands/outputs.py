@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Commands on what compile has written: verify, bisect, run, export, profile."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command package: compiled networks as another build system wants them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Place name: --on, where C runs."""
 
 from __future__ import annotations

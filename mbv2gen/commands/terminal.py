@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Terminal: what a command says. Text or one JSON document on standard output, everything else on standard error."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command on what a board saw: view-input."""
 
 from __future__ import annotations

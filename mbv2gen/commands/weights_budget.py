@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Weights budget: an option's value such as 0.6, 250k or 20dB."""
 
 from __future__ import annotations

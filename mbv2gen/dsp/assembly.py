@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Assembly text for the ``dsp`` kernel family (Cortex-M4, M7, M33): what all its bodies share.
 
 A body is a leaf function (AAPCS): it keeps r4-r11 and sp, calls nothing, and needs no vector or floating-point

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The bodies of the ``dsp`` kernel family by name, and the assembly file that holds those a network uses.
 
 templates/kernels/mbv2_dsp_bodies.h describes each body; mbv2_dsp_twins.c is the same in portable C.

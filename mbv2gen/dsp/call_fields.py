@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Call fields: bodies, tables and figures as a dsp call names them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Calls of the ``dsp`` family: streams packed layer by layer, and the fields of the kernels' structs
 (templates/kernels/mbv2_dsp.h).
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Packing check of the ``dsp`` family: decodes the streams and proves what the bodies make of them.
 
 Against the quantized network alone: every weight is where the tile's order wants it, every bias starts the right sum,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a unit of a tight dsp kernel reads and makes, for the program interpreter: columns in the kernels' layouts and
 orders, values from the canonical network. Geometry comes from the calls' literal arguments."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Decoding: streams of the ``dsp`` bodies read back as the bodies read them. Shares no code with packing."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Depthwise 3x3 convolutions of the ``dsp`` family over rows of any width, or over columns of four pixels: four
 outputs a turn, channel after channel.
 

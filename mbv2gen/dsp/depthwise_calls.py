@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Depthwise calls: the struct of a depthwise kernel on rows, columns or planes (templates/kernels/mbv2_dsp.h)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Packing for the fully connected body of the ``dsp`` family: eight outputs a turn, two weights a halfword.
 
 The body's sums of packed pairs wrap; they are folded (the odd outputs' accumulators taken out and started anew) often

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The contracts of the ``dsp`` family (Cortex-M4, M7, M33).
 
 NHWC int8 at cuts; expand writes uint8 lines, depthwise turns lines into int16 tiles, project turns tiles into NHWC.

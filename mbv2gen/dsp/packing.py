@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Packing for the ``dsp`` family: weights, biases and parameters as the streams that its bodies read.
 
 A stream holds little-endian words, output channel after output channel (pointwise: pair after pair). Positions are

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Parameters: for each channel of a layer, how the ``dsp`` bodies requantize it, or why only the general body can.
 
 A channel is *constant* (its output cannot change), *general* (left to the general body, which knows any zero point,

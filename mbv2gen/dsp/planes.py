@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Depthwise 3x3 convolutions of the ``dsp`` family over whole small planes: 6x6 and 3x3 pixels, padding 1.
 
 A plane is a channel's pixels in linear order in words p0 p2 p1 p3. 6x6: 36 bytes and 8 zero bytes in front of the

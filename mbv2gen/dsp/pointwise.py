@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """1x1 convolutions of the ``dsp`` family: two output channels times one to four pixels, rolled over the input channels.
 
 Packed weights. A halfword holds two weights, h = 256 * w1 + w0 (w0, w1 in -127..127). SMLAD on a word of two halfwords

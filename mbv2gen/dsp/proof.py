@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Proof: a body's requantization equals TFLite's for every accumulator of a range. Shares no code with the solver.
 
 Both sides are monotone in the accumulator, so they are equal on [low, high] exactly if they pass each output value at

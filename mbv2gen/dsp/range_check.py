@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Range check: the ranges of a network's tensors hold every value they can take. Shares no code with what made them.
 
 By induction over the operators: given the ranges of its inputs, no operator leaves the range of its output. Also the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ranges: what each accumulator and each channel of each tensor can be, over all int8 inputs of the network.
 
 Exact ends of exact intervals: products are summed at the ends of their inputs' ranges, and requantization, which is

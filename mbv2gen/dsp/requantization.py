@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Requantization with one shift for all channels: the search for its parameters, at compile time.
 
 TFLite's double rounding, clamped below at its zero point, is one floor for a right shift r >= 1:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a unit of a dsp kernel reads and makes, for the program interpreter: rows in the kernels' layouts and orders,
 values from the canonical network (that the streams say the same is dsp_check's to prove)."""
 

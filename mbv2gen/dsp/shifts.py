@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Shifts: what the ``dsp`` bodies shift by as an immediate. The solver searches parameters for exactly these.
 
 A ReLU body computes q = USAT8(SMMLA(y, M', C) >> s), y = acc << scale, with one s for all its channels. A channel of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Streams: the words that the ``dsp`` bodies read, from weights and parameters already decided.
 
 Rows of pointwise layers go in pairs (first, second), columns in the tile's pairs; NOTHING stands for zeros.

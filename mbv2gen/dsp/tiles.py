@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tiles of the ``dsp`` family: int8 NHWC pixels -> int16 pairs of channels, as SMLAD multiplies them.
 
 A tile is [pair of channels][4 pixels][2] int16, 16 bytes a pair; a group of fewer than four pixels uses the first ones

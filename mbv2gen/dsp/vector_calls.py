@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Calls of the ``dsp`` kernels that are no convolutions: residual addition, mean of pool sums, fully connected."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The ``dsp`` family's bodies for vectors: fully connected layers, residual addition, requantization, mean."""
 
 from __future__ import annotations

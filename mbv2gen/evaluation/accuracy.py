@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Accuracy: the figures of one evaluation, as they stand in report.json."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Truth: which of the network's classes each picture shows, and what the classes are called."""
 
 from __future__ import annotations

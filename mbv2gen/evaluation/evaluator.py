@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Evaluation of an output folder: pictures in parts, measured by a crew, as one Accuracy."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Measurement: what the networks and the C make of one part of the pictures. Runs in the workers."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Board: a microcontroller on its board, as firmware/boards/NAME/board.toml describes it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """BoardFit: whether a compiled network can live on a board, before anything is written or built."""
 
 from __future__ import annotations

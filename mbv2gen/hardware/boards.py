@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Boards: those that firmware/boards describes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Execution: the C of an output folder on inputs, on this machine, on an emulated board or at the end of a line."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Failure: why a program of hardware/firmware.py ended, in one line."""
 
 from __future__ import annotations

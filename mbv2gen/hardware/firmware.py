@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Firmware: programs made of a compiled network and firmware/, for the host or for a board."""
 
 from __future__ import annotations

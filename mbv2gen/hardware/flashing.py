@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Flashing: an image into a board's flash, by pyOCD and a debug probe (CMSIS-DAP, ST-LINK, J-Link)."""
 
 from __future__ import annotations

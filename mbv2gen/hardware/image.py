@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Image: a compiled network on a board of its own, as ELF, binary and Intel HEX, and how it fills the memories."""
 
 from __future__ import annotations

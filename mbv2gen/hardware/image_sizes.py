@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ImageSizes: where the bytes of a board's program go, from the linker's map."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ProgramBuild: a program of C sources, compiled and linked once.
 
 It lies in a folder of its own, named by a hash of everything that went into it, so that building again is free.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """RunResults: the text file in which a program tells of its runs (firmware/main.c says how it is written)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runner: inputs through a program of hardware/firmware.py, here, in QEMU or on a serial line, and what comes back."""
 
 from __future__ import annotations

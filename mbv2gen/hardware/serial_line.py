@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SerialLine: frames to and from a board at the end of a serial line (firmware/port_serial.c has the protocol)."""
 
 from __future__ import annotations

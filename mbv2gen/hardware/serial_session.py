@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SerialSession: a run of the program on a board at the end of a serial line; its files are here.
 
 firmware/port_serial.c has the protocol: the board asks, this side answers.

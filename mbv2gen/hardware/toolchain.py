@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Toolchain: the compilers and the emulator of this machine, and what to install where one is missing."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Folds activations and paddings into the operators before and behind them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Folds affine maps (batch norm, biases, scalings) into the convolutions and dense layers around them.
 
 Jacob et al. 2018, section 3.2: w' = w * scale, b' = b * scale + bias behind a layer; before one w' = w * scale by

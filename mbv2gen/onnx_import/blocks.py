@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Groups operators into the paper's blocks, by how they are connected; no table of widths, no names.
 
 Stem: the convolution that reads the image. InvertedResidual: [expand,] depthwise, linear project [, residual] (Sandler

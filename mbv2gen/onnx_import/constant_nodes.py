@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Computes ONNX nodes whose inputs are all constants, with ONNX's own reference implementation."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an ONNX operator must be like: small predicates whose docstring is what the user is told and SUPPORTED.md says.
 
 A predicate gets the translation so far and the node, whose earlier constraints hold; it returns None where it holds

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """1x1 convolutions of a head, behind the pooling, are dense layers."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Draft: a network on its way from ONNX's nodes to operators; affine maps and paddings still stand on their own.
 
 Tensors have their ONNX names. Every rewriting of a draft is exact on its own: none relies on another to follow.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Arithmetic with constants, activations, additions, tails."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From a checked ModelProto to a static Graph: shapes inferred node by node, constants computed, dead nodes dropped.
 
 Half and double precision become float32 everywhere. The declared shapes of intermediate values are ignored: each

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Roundings of a quantized file become the grids of the draft's tensors; what is left between two grids a layer.
 
 A rounding belongs to the operator before it: an int8 kernel rounds its result to the grid of its output. Where

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How an ONNX array arises from a canonical (h, w, c) tensor: the front end's whole knowledge of NCHW and NHWC.
 
 A layout has one entry an ONNX axis: the canonical axes ('h', 'w', 'c') that this axis runs through, slowest first.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Graph -> Network: one visible sequence.
 
 nodes -> draft operators on (h, w, c) tensors -> affine maps folded -> activations and paddings folded -> blocks.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How the ONNX model takes its input: layout, number type, normalisation inside the graph."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Readable, unique names for operators and tensors, from ONNX's."""
 
 from __future__ import annotations

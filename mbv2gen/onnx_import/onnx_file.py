@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads an ONNX file into a Graph: size limits, parsing, external data inside the model's folder, ONNX's checker."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """QOperator files rewritten as QDQ: QLinearConv and its kin become the float operator between DequantizeLinear and
 QuantizeLinear, so that both formats go one way from here on. Scales and zero points stay the file's own.
 

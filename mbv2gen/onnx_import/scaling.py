@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """QuantizeLinear and DequantizeLinear: their parameters, and what they make of constants (ONNX operator reference)."""
 
 from __future__ import annotations

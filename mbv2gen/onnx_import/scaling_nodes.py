@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """QuantizeLinear and DequantizeLinear of computed values: roundings to a grid, as the file has it.
 
 A value of an integer type is a view with a grid: its tensor holds the real numbers that the integers stand for.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Nodes that move or merge elements: paddings, transpositions, reshapes, means over the plane; and idle ones."""
 
 from __future__ import annotations

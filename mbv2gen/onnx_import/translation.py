@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The state in which ONNX nodes become draft operators, and what every kind of node needs of it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Conv, MatMul, Gemm and BatchNormalization as draft operators."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Windows of convolutions from ONNX's attributes: pads, auto_pad, strides."""
 
 from __future__ import annotations

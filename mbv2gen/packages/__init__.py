@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """Packages: compiled networks laid out as projects, libraries and modules of other build systems."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Amalgamation: a network's headers as one .h, its C files as one .c. The assembly stays a file of its own."""
 
 from __future__ import annotations

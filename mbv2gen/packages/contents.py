@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Contents: the C files of the networks that go into one package, shared kernels once."""
 
 from __future__ import annotations

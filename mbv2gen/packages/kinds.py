@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Kinds of packages: a layout of the same C files, and the templates of templates/packages/KIND around them."""
 
 from __future__ import annotations

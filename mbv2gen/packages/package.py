@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Package: {path: bytes} of compiled networks as another build system wants them; the C is laid out, never changed."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Packing check: decodes a program's tables back to the canonical network and compares.
 
 It shares no code with packing/tables.py; the streams of the dsp family are dsp/check.py's to decode and prove.

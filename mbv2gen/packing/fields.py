@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fields: the members of a kernel's struct as values that render as a C initialiser."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Halves: weights of 4 bits read back from the bytes of the portable kernels. Shares no code with packing/tables.py."""
 
 from __future__ import annotations

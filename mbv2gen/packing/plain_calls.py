@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Plain calls: the arguments and tables of the portable kernels (templates/kernels/mbv2_kernels.h)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Packing: weights and per-channel parameters in the order in which a kernel reads them.
 
 Each function takes an operator and its input's zero point and returns the tables of its kernel. Where a kernel says

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Area: a picture in another size, each value the mean of what it covers; in integers, the twin of mbv2_pixels.c."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ArrayFile: one array of a .npy or .npz file, read row by row, so that its size does not matter.
 
 Nothing is ever unpickled, and no more is read than asked for: neither a header's shape nor a compressed member

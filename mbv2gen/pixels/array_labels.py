@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What stands beside an array of pictures in its .npz: labels, names of classes, names of files."""
 
 from __future__ import annotations

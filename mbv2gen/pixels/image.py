@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An image file as 8-bit pixels, and pixels as the network takes them: colour, then size."""
 
 from __future__ import annotations

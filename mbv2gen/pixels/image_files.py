@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ImageFiles: images in files and their labels: of a folder, of its CLASS/ folders, or listed in a table."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """InputDiagnosis: what a board put into the network's input, and in what way it may be wrong.
 
 Each hypothesis is a way of reading the bytes (as int8 input, as pixels whose zero point was never subtracted, as RGB565

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """LabelTable: a CSV file that names image files, their labels and, where it has them, the splits they belong to."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """NetworkInputs: what a user has (pictures, arrays, or nothing) as the integer network's input, int8 [n][h][w][c]."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pictures: labelled images out of a folder, a table, an .npz or an .npy, as batches in bounded memory.
 
 Two kinds of data: pictures (files, or uint8 arrays [N][H][W][C]), which are preprocessed, and float arrays in the

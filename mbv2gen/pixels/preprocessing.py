@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Preprocessing: how a picture becomes the network's input, x = (pixel - mean) / std on 0..255 pixels.
 
 Where it is said, the strongest first: options, the TOML file beside the model, the graph's own normalisation

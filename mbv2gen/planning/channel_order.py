@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Channel order: which channel stands at each position of a layout that has an order of its own."""
 
 from __future__ import annotations

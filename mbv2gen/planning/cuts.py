@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Cuts: where one segment ends and the next begins, and which kernels run in it. What stands whole in the arena is only
 what crosses a cut.
 

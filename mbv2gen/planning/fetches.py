@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fetches: how many bytes of weights an inference reads from flash, by how the kernels' inner loops go."""
 
 from __future__ import annotations

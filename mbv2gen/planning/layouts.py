@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Layouts: how the rows of a tensor stand in the arena. A layout belongs to an edge of the network, not to a target;
 an edge is legal where its producer and all its consumers name the same one.
 

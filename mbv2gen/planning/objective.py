@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Objective: what a plan is to be good at, as styles of kernels it may take and a limit of its arena."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Occupancy: what lies where in the arena, and from when to when, as plain numbers that a drawing or report.json holds.
 
 Time counts units of work, from 0; -1 is before the inference begins.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Placement: offsets in one arena for items whose bytes come alive and die row by row.
 
 An item is a set of byte ranges, each alive over a closed interval of time. Two items conflict at a distance of their

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Plan drawing: the arena over time in ASCII. Time runs to the right, addresses upwards; each buffer is a letter.
 
 A cell shows the buffer whose live rows fill most of it, so that a dying input is a staircase, an output that slides

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Ring columns: the layout of expanded lines where units are columns of four pixels instead of rows."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Schedule: in which order the units of a segment run, and from when to when each row is alive.
 
 A segment runs consecutive operators together, row by row, as a pipeline: of all operators whose input rows are there,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An arena that knows the owner of every byte: what the checks run a program on."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tight kernels: which tensors stand as columns, and what a unit of four pixels reads.
 
 A column is four pixels of a row; the picture before a first convolution at stride 2 has columns of eight. Kernels whose

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Timeline: when every byte range of a run of segments is alive, as items to place.
 
 Time counts units of work, from 0.

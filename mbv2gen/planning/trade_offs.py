@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Trade-offs: plans of one network between the least memory and the fewest instructions.
 
 Kernels are chosen for the whole network once a style (candidates.choose); a plan takes each piece of the network in the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Work: what a kernel call needs besides its place in the schedule."""
 
 from __future__ import annotations

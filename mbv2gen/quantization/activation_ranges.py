@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Activation ranges of least error: what clipping costs against what a finer step gains.
 
 Source: the mean squared error criterion for activation ranges, as in M. Nagel et al., "A White Paper on Neural

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bias correction: rounding errors of weights meet inputs that are mostly not negative and add up to a constant.
 
 Analytic: the constant is what the weights' errors make of the mean input, float means alone.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bounds: proof, for every channel and over all int8 inputs, that 32-bit accumulators hold what they must.
 
 Interval arithmetic on the QuantizedNetwork alone. It shares no code with the interpreters, the quantizer or the

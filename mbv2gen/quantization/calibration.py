@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Calibration: what a float network's tensors hold over given data, in memory that does not grow with the data."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Files of other tools carry scales alone: whether a network's multipliers are those that follow from its scales."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Effort: how much a compile does for accuracy, 0 to 3; docs/quantization.md says what each level gains.
 
 The highest makes several networks and keeps the one whose output is nearest the float network's, by the

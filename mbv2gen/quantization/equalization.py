@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Equalization: channels scaled up in the float network so that they use more of the int8 steps of their tensor.
 
 What a layer writes larger, the next one takes with smaller weights, so that the network stays the same. Whether the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The files of other tools that a QuantizedNetwork can be written as."""
 
 from __future__ import annotations

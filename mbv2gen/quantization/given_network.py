@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A Network with the grids and weight scales of its own file becomes a QuantizedNetwork: nothing is chosen anew.
 
 Weights are divided by their scales, which gives the file's integers back; biases go to TFLite's scale, input times

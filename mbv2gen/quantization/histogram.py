@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Histogram: how often a tensor's values lie where, for data that comes in batches of unknown range."""
 
 from __future__ import annotations

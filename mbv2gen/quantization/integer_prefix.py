@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Integer prefix: what the operators that are quantized already make of the pictures, as far as others still read it.
 
 Layer by layer, so that memory holds the tensors of one place in the network and not all activations. Where all

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The QDQ ONNX file of a QuantizedNetwork: it takes and gives what the model it came from takes and gives.
 
 Float operators between DequantizeLinear and QuantizeLinear (opset 13, NCHW), int8 activations, int8 weights a channel

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A QuantizedNetwork on disk: one .npz, its arrays beside a JSON text that holds all the rest.
 
 Nothing is pickled. Equal networks give equal bytes: members are stored uncompressed, in order, under one fixed date.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Quantizer: a calibrated float Network becomes a QuantizedNetwork, TFLite's int8 scheme, by a recipe.
 
 Operators in the order of execution: weights are rounded, biases corrected; where the recipe measures, each on what

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Scale and zero point of every activation, and of the network's input, whose pixels pass through a table."""
 
 from __future__ import annotations

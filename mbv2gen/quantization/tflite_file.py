@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The .tflite of a QuantizedNetwork: TFLite's own int8 operators, equal to the reference in every byte.
 
 The integer network alone, without the model's softmax or sigmoid. What TFLite cannot fuse becomes an operator of its

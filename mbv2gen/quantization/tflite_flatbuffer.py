@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The few tables of TFLite's flatbuffer schema that an int8 network needs, and their bytes.
 
 Numbers of enums and slots are those of schema.fbs (version 3), tensorflow/compiler/mlir/lite/schema/schema.fbs; slots

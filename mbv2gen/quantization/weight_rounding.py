@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Weight rounding: a scale a channel, and integers on a symmetric grid: the nearest, or those of least output error.
 
 Rounding every weight to its nearest integer is not best for their sum: errors add up where inputs vary together.

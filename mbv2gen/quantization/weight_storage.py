@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Weight storage: which layers have weights of 4 bits, by what all weights may take or what the output may lose.
 
 Candidates are pointwise and fully connected layers of enough inputs. The largest go first: they save most bytes, they

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """AccuracyView: what evaluate measured, as rates, a confusion matrix and the worst pictures."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """ArenaView: the arena over time as shapes. x counts units of work from the input's arrival, y bytes from the top."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """LayersView: all layers as columns of equal width: channels, resolution, instructions, live bytes, noise."""
 
 from __future__ import annotations

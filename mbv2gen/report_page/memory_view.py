@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """MemoryView: what RAM and flash hold, against a board's memories."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Page: report.html, one file that needs no network, made of what report.json holds and nothing else."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Scale: axes of charts, whose marks lie at fractions of their length."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: 0BSD */
 "use strict";
 // Everything is on the page without this: it adds pointing, arrow keys and copying.
 

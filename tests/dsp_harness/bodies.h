@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* bodies.h - every body and its twin, by kind. The twins are mbv2_dsp_twins.c compiled with MBV2_TWIN(x) = twin_x. */
 #ifndef DSP_HARNESS_BODIES_H
 #define DSP_HARNESS_BODIES_H

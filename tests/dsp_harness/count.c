@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* count.c - instructions of each body for representative shapes, by the board's timer (QEMU's -icount).
  *
  * Lines "name a b c instructions": a, b, c are inputs, outputs, pixels of the shape. Each shape runs on three random

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* interrupts.h - a timer interrupt at random moments that writes every caller-saved register and the stack below. */
 #ifndef DSP_HARNESS_INTERRUPTS_H
 #define DSP_HARNESS_INTERRUPTS_H

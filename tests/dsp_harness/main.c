@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* main.c - runs every body and its twin on the same random streams and compares all of memory, guards included.
  *
  * Two worlds hold the same inputs at the same offsets; what lies between them is different noise. A body runs in the

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* measure_interrupted.c - in the place of firmware/measure_cortex_m.c: inferences that are interrupted at random moments.
  * What it gives as instructions is the number of interrupts so far. */
 #include "measure.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* output.h - text to the emulator's console, or to stdout. */
 #ifndef DSP_HARNESS_OUTPUT_H
 #define DSP_HARNESS_OUTPUT_H

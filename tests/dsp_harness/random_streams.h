@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* random_streams.h - random weight streams in the bodies' formats, extreme values among them. */
 #ifndef DSP_HARNESS_RANDOM_STREAMS_H
 #define DSP_HARNESS_RANDOM_STREAMS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* strings.c - what the harness takes from the C library besides firmware/memory.c. */
 int strcmp(const char *a, const char *b);
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* Two networks by turns in one arena: their outputs are those of cases.h, else this ends with code 1. */
 #include "cases.h"
 #include "first.h"

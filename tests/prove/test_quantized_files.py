@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The long proof on quantized files: every layer within one step of onnxruntime, and what that comes to at the end."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The long proof on really trained networks: C = NumPy = TensorFlow Lite Micro on all test pictures, and accuracy."""
 
 from __future__ import annotations

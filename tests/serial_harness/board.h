@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* board.h - a board that is a process of this machine, its serial line a pseudo-terminal on standard input and output. */
 #ifndef MBV2_FIRMWARE_BOARD_H
 #define MBV2_FIRMWARE_BOARD_H

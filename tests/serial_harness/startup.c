@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* startup.c - what firmware/startup.c is on a board; main.c is compiled with main named network_main. */
 #include <unistd.h>
 

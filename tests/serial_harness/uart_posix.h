@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* uart_posix.h - the driver of a line that is a file. */
 #ifndef MBV2_FIRMWARE_UART_H
 #define MBV2_FIRMWARE_UART_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* mbv2_toy.c - kernel bodies and misdeeds of the toy. */
 #include "mbv2_toy.h"
 

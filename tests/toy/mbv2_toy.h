@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* mbv2_toy.h - kernel bodies and misdeeds of the toy. */
 #ifndef MBV2_TOY_H
 #define MBV2_TOY_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* toy.c - see toy.h. The arena holds the input and, behind it, layer 0's output; the input's place takes the result. */
 #include "toy.h"
 

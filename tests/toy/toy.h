@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* toy.h - a hand-written stand-in for a compiled network, with its API: 8 x 8 values in, 4 sums out.
  *
  * Layer 0 is y = x + toy_weights_0 (saturating), layer 1 the sum of every fourth row, its lowest 8 bits. The first

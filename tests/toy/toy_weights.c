@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* toy_weights.c - tables, in the manner of a compiled network. */
 #include "toy_weights.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: Apache-2.0 */
 /* toy_weights.h - the tables of toy_weights.c. */
 #ifndef TOY_WEIGHTS_H
 #define TOY_WEIGHTS_H
