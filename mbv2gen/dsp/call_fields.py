@@ -49,6 +49,12 @@ class BodySet:
         four, rest = 4 if width >= 4 else 0, width % 4
         return [self._body(f"{kind}{pixels}{suffix}") if pixels else NULL for pixels in (four, rest)]
 
+    def of_depthwise_row(self, form: str, width: int) -> tuple[Symbol, int]:
+        """The body of a row of ``width`` outputs, and how many it makes behind the last group of four: two, where
+        half of one more group would be for nothing."""
+        rest = 2 if width > 4 and width % 4 in (1, 2) and not self.few else 0
+        return Symbol(f"mbv2_dw_rows{form}{'_rest2' if rest else ''}_dsp"), rest
+
     def _body(self, name: str) -> Symbol:
         return Symbol(FEW + name) if self.few and made_of(name) != name else Symbol(f"mbv2_{name}_dsp")
 

@@ -267,7 +267,7 @@ class DspPacker:
         order = self._orders.get(operator.inputs[0], (*range(shape[2]), *(NOTHING,) * (shape[2] % 2)))
         packed = pack_depthwise(rows, order, solver=self._bodies.solver)
         self._orders[operator.outputs[0]] = packed.order
-        struct, fields = depthwise_call(operator, packed, shape, inputs, output, scratch)
+        struct, fields = depthwise_call(operator, packed, shape, inputs, output, scratch, self._bodies)
         form = "columns" if struct == COLUMNS_STRUCT else "rows"
         zeros = (Table("zeros", "uint32_t", np.zeros(packed.stream.channels, np.uint32)),)
         tables = tables_of(("stream", packed.stream, 9), ("general", packed.general, 9))

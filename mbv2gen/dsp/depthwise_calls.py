@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from mbv2gen.dsp.call_fields import general_pointer, table
+from mbv2gen.dsp.call_fields import BodySet, general_pointer, table
 from mbv2gen.dsp.kernels import plane_body
 from mbv2gen.dsp.packing import PackedDepthwise
 from mbv2gen.network import Shape
@@ -24,6 +24,7 @@ def depthwise_call(
     inputs: tuple[Buffer, ...],
     output: Buffer,
     scratch: int | None,
+    bodies: BodySet,
 ) -> tuple[str, Fields]:
     """-> (struct, fields); ``shape`` is the input's, ``scratch`` where lines are made of rows NHWC. Columns want a
     table ``zeros`` too."""
@@ -36,17 +37,20 @@ def depthwise_call(
         body = Symbol(f"mbv2_{plane_body(operator, shape[:2])}_dsp")
         stream = ("stream", table("stream", packed.stream))
         return "mbv2_depthwise_planes_dsp", (*rows, ("body", body), stream, channels, ("lead", layout.lead(shape)))
+    width = w.output_size(shape[0], shape[1])[1]
+    body, rest = bodies.of_depthwise_row(_form(operator), width)
     conv: Fields = (
         *rows,
-        ("body", Symbol(f"mbv2_dw_rows{_form(operator)}_dsp")),
+        ("body", body),
         ("stream", table("stream", packed.stream)),
         ("general", general_pointer(packed.general)),
         channels,
         ("in_w", shape[1]),
-        ("out_w", w.output_size(shape[0], shape[1])[1]),
+        ("out_w", width),
         ("stride_h", w.stride_h),
         ("stride_w", w.stride_w),
         ("pad_left", w.pad_left),
+        ("rest", rest),
     )
     if isinstance(layout, UInt8Lines):
         return "mbv2_depthwise_dsp", conv

@@ -7,12 +7,13 @@
 #include "mbv2_dsp.h"
 
 static void rows_to_tiles(const mbv2_depthwise_dsp *layer, const uint8_t *const row[3], int16_t *tile) {
-    const int32_t groups = (layer->out_w + 3) / 4;
+    const int32_t groups = layer->rest ? layer->out_w / 4 : (layer->out_w + 3) / 4;
+    const int32_t words = groups * layer->stride_w + (layer->rest ? 1 : 0); /* that the body reads of a line */
     const mbv2_dw_rows arguments = {
         layer->stream,
         tile,
         layer->channels * 8,
-        (int32_t)MBV2_LINE_BYTES(layer->in_w) - groups * 4 * layer->stride_w,
+        (int32_t)MBV2_LINE_BYTES(layer->in_w) - 4 * words,
         layer->stream + layer->channels * MBV2_DW_CHANNEL_WORDS,
         groups * layer->channels * 8,
     };

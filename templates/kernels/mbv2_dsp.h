@@ -82,6 +82,7 @@ typedef struct mbv2_depthwise_dsp {
     const mbv2_general *general; /* NULL: the fast bodies cover all channels */
     uint16_t channels, in_w, out_w; /* channels: even */
     uint8_t stride_h, stride_w, pad_left;
+    uint8_t rest; /* outputs of a row that the body makes behind the last group of four */
 } mbv2_depthwise_dsp;
 
 /* The same of NHWC rows: `lines` is room for three rows of lines, `lines_bytes` each. */
