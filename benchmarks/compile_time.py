@@ -22,13 +22,15 @@ from mbv2gen import compiler
 def main(model: Path, calibration: str, feed: str) -> None:
     options = compiler.Options(calibration=calibration, mean="127.5", std="127.5", feed=feed)
     network = compiler.read_network(model)
-    before, started = time.process_time(), time.monotonic()
+    started, before = time.monotonic(), time.process_time()
     quantized, _ = compiler.quantize(model, network, options)
-    calibrating, waited = time.process_time() - before, time.monotonic() - started
+    calibrated, between = time.monotonic(), time.process_time()
     compiler.generate(model, network, quantized, options)
-    rest = time.process_time() - calibrating
+    ended, after = time.monotonic(), time.process_time()
+    calibrating = between - before
     click.echo(
-        f"calibration {waited:.1f} s, {calibrating:.1f} s of a processor; the rest, start included, {rest:.1f} s of one"
+        f"calibration {calibrated - started:.1f} s, {calibrating:.1f} s of processors; "
+        f"the rest {before + ended - calibrated:.1f} s, {after - calibrating:.1f} s of processors, start included"
     )
 
 

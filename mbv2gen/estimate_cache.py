@@ -10,6 +10,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from mbv2gen.resources import cache_dir
+
 _PACKAGE = Path(__file__).parent
 
 
@@ -17,9 +19,8 @@ class EstimateCache:
     """JSON objects by key, of this very code: another version of mbv2gen keeps a file of its own."""
 
     def __init__(self, folder: Path | None = None) -> None:
-        """``folder`` None: mbv2gen in $XDG_CACHE_HOME, or in ~/.cache."""
-        home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-        self._file = (folder or Path(home) / "mbv2gen") / f"estimates-{_code()}.json"
+        """``folder`` None: the user's cache folder."""
+        self._file = (folder or cache_dir()) / f"estimates-{_code()}.json"
         self._known: dict[str, dict[str, Any]] = {}
         with contextlib.suppress(OSError, ValueError):
             found = json.loads(self._file.read_text(encoding="utf-8"))

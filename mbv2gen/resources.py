@@ -4,9 +4,10 @@ their templates are read."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
 
 from mbv2gen.errors import Mbv2genError
 
@@ -34,13 +35,29 @@ def examples_dir() -> Path:
     return _folder("examples")
 
 
+def cache_dir() -> Path:
+    """mbv2gen in $XDG_CACHE_HOME, or in ~/.cache: what may be deleted at any time. It need not exist."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mbv2gen"
+
+
 def environment(folder: Path, *, autoescape: bool = False) -> Environment:
-    """The templates of ``folder``; a name that nothing gives is an error."""
+    """The templates of ``folder``, translated once for all runs; a name that nothing gives is an error."""
     return Environment(
         loader=FileSystemLoader(folder),
+        bytecode_cache=_bytecode_cache(),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
         autoescape=autoescape,
     )
+
+
+def _bytecode_cache() -> FileSystemBytecodeCache | None:
+    """None where the user's cache folder cannot be written: then each run translates its templates anew."""
+    try:
+        folder = cache_dir() / "templates"
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # RuntimeError: nobody's home
+        return None
+    return FileSystemBytecodeCache(str(folder)) if os.access(folder, os.W_OK) else None

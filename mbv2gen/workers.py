@@ -6,8 +6,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -78,7 +77,7 @@ def work(crew: Crew, function: Callable[[Any, Part], Result], tool: object, part
             with joblib.parallel_config(backend=crew.backend, n_jobs=jobs if client is None else -1, **options):
                 team = joblib.Parallel(return_as="generator", batch_size=1, pre_dispatch="2 * n_jobs")
             yield from team(joblib.delayed(function)(tool, part) for part in parts)
-    except BrokenProcessPool:
+    except BrokenExecutor:
         raise Mbv2genError("a worker process ended, perhaps for want of memory; try fewer --jobs") from None
     except TimeoutError:
         raise Mbv2genError(f"--scheduler {crew.scheduler}: the Dask cluster has no worker") from None
