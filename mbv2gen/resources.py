@@ -40,24 +40,25 @@ def cache_dir() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mbv2gen"
 
 
+def writable_cache(name: str) -> Path | None:
+    """The folder of that name in the user's cache folder; None where it cannot be written."""
+    try:
+        folder = cache_dir() / name
+        folder.mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError):  # RuntimeError: nobody's home
+        return None
+    return folder if os.access(folder, os.W_OK) else None
+
+
 def environment(folder: Path, *, autoescape: bool = False) -> Environment:
     """The templates of ``folder``, translated once for all runs; a name that nothing gives is an error."""
+    translated = writable_cache("templates")
     return Environment(
         loader=FileSystemLoader(folder),
-        bytecode_cache=_bytecode_cache(),
+        bytecode_cache=None if translated is None else FileSystemBytecodeCache(str(translated)),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
         autoescape=autoescape,
     )
-
-
-def _bytecode_cache() -> FileSystemBytecodeCache | None:
-    """None where the user's cache folder cannot be written: then each run translates its templates anew."""
-    try:
-        folder = cache_dir() / "templates"
-        folder.mkdir(parents=True, exist_ok=True)
-    except (OSError, RuntimeError):  # RuntimeError: nobody's home
-        return None
-    return FileSystemBytecodeCache(str(folder)) if os.access(folder, os.W_OK) else None

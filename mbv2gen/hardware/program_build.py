@@ -12,13 +12,14 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from mbv2gen import output_folder
 from mbv2gen.errors import CheckFailed, Mbv2genError
+from mbv2gen.hardware import toolchain
 from mbv2gen.resources import firmware_dir
 
 PROGRAM = "program.elf"
@@ -103,11 +104,13 @@ def _digest(build: Build) -> str:
 
 
 def _compile_and_link(build: Build, work: Path) -> None:
+    cache = toolchain.compiler_cache()
+
     def compile_one(source: tuple[str, str]) -> None:
         obj, path = source
         flags = build.flags + (() if obj.startswith(NETWORK_PREFIX) else build.firmware_flags)
-        command = (str(build.compiler), *flags, "-I.", f"-I{firmware_dir()}", "-c", path, "-o", obj)
-        result = run_tool(command, work)
+        command = (*cache.words, str(build.compiler), *flags, "-I.", f"-I{firmware_dir()}", "-c", path, "-o", obj)
+        result = run_tool(command, work, cache.variables)
         if result.returncode:
             raise _compile_error(build, Path(path).name, result.stderr)
 
@@ -122,8 +125,11 @@ def _compile_and_link(build: Build, work: Path) -> None:
         (work / obj).unlink()
 
 
-def run_tool(command: Sequence[str], where: Path) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"LC_ALL": "C"}
+def run_tool(
+    command: Sequence[str], where: Path, variables: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """``variables``: of the environment, besides this process's own."""
+    environment = {**os.environ, "LC_ALL": "C", **(variables or {})}
     try:
         return subprocess.run(
             command, cwd=where, env=environment, capture_output=True, text=True, errors="replace", check=False

@@ -5,13 +5,17 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mbv2gen.errors import Mbv2genError
+from mbv2gen.resources import writable_cache
 
 HOST_COMPILERS = ("cc", "gcc", "clang")
 ARM_COMPILER = "arm-none-eabi-gcc"
 QEMU = "qemu-system-arm"
+CCACHE = "ccache"
 
 HOST_HELP = "no C compiler (cc, gcc or clang) found; install one (Debian: apt-get install gcc) or set CC to it"
 ARM_HELP = f"{ARM_COMPILER} not found; install it (Debian: apt-get install gcc-arm-none-eabi libnewlib-arm-none-eabi)"
@@ -40,6 +44,24 @@ def find_arm_compiler() -> Path | None:
 
 def find_qemu() -> Path | None:
     return _which(QEMU)
+
+
+@dataclass(frozen=True)
+class CompilerCache:
+    """``words`` go before a compiler's, with ``variables`` in the environment: then what was compiled before, for this
+    network or another, comes from the user's cache folder."""
+
+    words: tuple[str, ...] = ()
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+def compiler_cache() -> CompilerCache:
+    """ccache; nothing where there is none, or the cache folder cannot be written."""
+    found, folder = _which(CCACHE), writable_cache("objects")
+    if found is None or folder is None:
+        return CompilerCache()
+    # NOHASHDIR: each build has a folder of its own
+    return CompilerCache((str(found),), {"CCACHE_DIR": str(folder), "CCACHE_MAXSIZE": "500M", "CCACHE_NOHASHDIR": "1"})
 
 
 def require_host_compiler() -> Path:
