@@ -60,35 +60,51 @@ def process_on_pty(program: Path) -> Iterator[str]:
 @contextmanager
 def emulated(elf: Path, board: Board) -> Iterator[str]:
     """The program in QEMU, its console a TCP server -> pyserial's URL of it."""
-    emulator = board.require_emulator()
+    with _emulated(board, "-kernel", str(elf)) as url:
+        yield url
+
+
+@contextmanager
+def empty(board: Board) -> Iterator[tuple[str, str]]:
+    """A board in QEMU, halted at reset, with nothing in its memories -> pyserial's URL of its console, and HOST:PORT of
+    QEMU's gdb server."""
+    gdb = f"127.0.0.1:{free_port()}"
+    with _emulated(board, "-S", "-gdb", f"tcp:{gdb}") as url:
+        yield url, gdb
+
+
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def _emulated(board: Board, *words: str) -> Iterator[str]:
+    emulator, port = board.require_emulator(), free_port()
     others = [word for _ in range(emulator.serial) for word in ("-serial", "null")]
     command = [
         str(toolchain.require_qemu()), "-machine", emulator.machine, "-icount", f"shift={emulator.icount_shift}",
         "-display", "none", "-monitor", "none", *others, "-serial", f"tcp:127.0.0.1:{port},server=on,wait=off",
-        "-kernel", str(elf),
+        *words,
     ]  # fmt: skip
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
-        _await_server(process, port)
+        connected(port).close()
         yield f"socket://127.0.0.1:{port}"
     finally:
         process.kill()
         process.communicate()
 
 
-def _await_server(process: subprocess.Popen[bytes], port: int) -> None:
+def connected(port: int) -> socket.socket:
+    """A connection to a server of this machine, once it listens."""
     for _ in range(600):
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return socket.create_connection(("127.0.0.1", port), timeout=1)
         except OSError:
-            assert process.poll() is None, "QEMU has ended"
             time.sleep(0.05)
-            continue
-        return
-    raise AssertionError("QEMU does not listen")
+    raise AssertionError(f"nobody listens at port {port}")
 
 
 def serial_image(folder: OutputFolder, board: Board, kind: str) -> Path:

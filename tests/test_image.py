@@ -16,10 +16,9 @@ from test_verification import network
 from toy_network import TOY, needs_arm_compiler, needs_qemu, toy_inputs, toy_layers
 
 from mbv2gen.errors import Mbv2genError
-from mbv2gen.hardware import boards, firmware, flashing, image, toolchain
+from mbv2gen.hardware import boards, firmware, image, toolchain
 from mbv2gen.hardware.board import Board, placed
 from mbv2gen.hardware.firmware import Sample
-from mbv2gen.hardware.flashing import Probe
 from mbv2gen.output_folder import OutputFolder
 
 Capture = pytest.CaptureFixture[str]
@@ -174,27 +173,3 @@ def test_what_does_not_fit_a_place_is_told(folder: OutputFolder, tmp_path: Path,
     with pytest.raises(Mbv2genError, match=r"bytes too many for the board's axi"):
         image.build(folder, tight)
     assert not (tmp_path / "to").exists()
-
-
-def test_without_a_probe_flash_says_so(folder: OutputFolder, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("pyocd")
-    monkeypatch.setattr(flashing, "probes", lambda: ())
-    assert_refused(command(capsys, "flash", folder.path, "--board", "nucleo-h743zi"), "no debug probe found")
-    assert command(capsys, "flash", "--list", "--json").out.strip() == "[]"
-    assert_refused(command(capsys, "flash", folder.path, "--board", "mps2-an500"), "names no pyOCD target")
-    assert_refused(command(capsys, "flash", folder.path), "give OUT and --board")
-
-
-def test_of_several_probes_one_is_to_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flashing, "probes", lambda: (Probe("066A", "ST-LINK"), Probe("E661", "CMSIS-DAP")))
-    assert flashing.choose_probe("E661").description == "CMSIS-DAP"
-    with pytest.raises(Mbv2genError, match=r"2 debug probes: 066A \(ST-LINK\), E661 .*--probe"):
-        flashing.choose_probe(None)
-    with pytest.raises(Mbv2genError, match="--probe 1234: is not plugged in"):
-        flashing.choose_probe("1234")
-
-
-def test_pyocd_itself_lists_the_probes_of_this_machine() -> None:
-    """Whatever is plugged in; without anything, and without rights on USB, an empty list."""
-    pytest.importorskip("pyocd")
-    assert all(isinstance(probe, Probe) for probe in flashing.probes())

@@ -5,8 +5,8 @@
 #   tools/debian_packages.sh required|optional|browser
 #
 # required: Python's venv, a C compiler with headers. Exits with 1 and says what to do where they cannot be had.
-# optional: Arm cross compiler, newlib, QEMU, ccache. Says what to do where they cannot be had, and exits with 0: the demo
-#           and the tests then leave out what needs them, and say so (without ccache they only take longer).
+# optional: Arm cross compiler, newlib, QEMU, gdb, ccache. Says what to do where they cannot be had, and exits with 0: the
+#           demo and the tests then leave out what needs them, and say so (without ccache they only take longer).
 # browser:  Chromium, in which tests look at report.html. As optional.
 set -u
 
@@ -25,6 +25,7 @@ missing_optional() {
     fi
     command -v qemu-system-arm >/dev/null || echo qemu-system-arm
     command -v ccache >/dev/null || echo ccache
+    command -v arm-none-eabi-gdb >/dev/null || command -v gdb-multiarch >/dev/null || echo gdb-multiarch
 }
 
 missing_browser() {

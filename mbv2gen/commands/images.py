@@ -10,7 +10,7 @@ import rich_click as click
 from mbv2gen.commands import terminal
 from mbv2gen.commands.terminal import percent
 from mbv2gen.hardware import board as board_description
-from mbv2gen.hardware import boards, flashing, image
+from mbv2gen.hardware import boards, flashing, gdb_server, image
 from mbv2gen.hardware.board import Board
 from mbv2gen.hardware.firmware import SERIAL_BUILDS
 from mbv2gen.output_folder import open_folder
@@ -67,16 +67,26 @@ def firmware(out: Path, board: str, *, folder: Path | None, place: str | None, s
 @click.argument("out", type=FILE, required=False)
 @click.option("--board", metavar="BOARD", help="See mbv2gen boards.")
 @click.option("--probe", metavar="ID", help="Which debug probe. [default: the only one]")
+@click.option(
+    "--gdb", metavar="HOST:PORT", help="A gdb server that has the board (OpenOCD, J-Link, QEMU), in place of a probe."
+)
 @click.option("--list", "only_list", is_flag=True, help="List the debug probes that are plugged in.")
 @PLACE
 @SERIAL
 @terminal.options
 def flash(
-    out: Path | None, board: str | None, *, probe: str | None, only_list: bool, place: str | None, serial: str | None
+    out: Path | None,
+    board: str | None,
+    *,
+    probe: str | None,
+    gdb: str | None,
+    only_list: bool,
+    place: str | None,
+    serial: str | None,
 ) -> None:
-    """Build the image of mbv2gen firmware, program it into the board's flash by pyOCD, and start it.
+    """Build the image of mbv2gen firmware, program it into the board's flash, and start it.
 
-    Needs pip install 'mbv2gen[flash]'.
+    By pyOCD, for which it needs pip install 'mbv2gen[flash]', or with --gdb by arm-none-eabi-gdb or gdb-multiarch.
 
     Example: mbv2gen flash build/flowers --board nucleo-h743zi
     """
@@ -88,14 +98,22 @@ def flash(
         return
     if out is None or board is None:
         raise click.UsageError("give OUT and --board, or --list", click.get_current_context())
+    if probe is not None and gdb is not None:
+        raise click.UsageError("--probe is pyOCD's; with --gdb the server has chosen", click.get_current_context())
     chosen, source = _board(board, place), open_folder(out)
-    flashing.target_name(chosen)
-    found_probe = flashing.choose_probe(probe)
-    elf = image.build(source, chosen, serial)
-    with screen.progress(f"flash {board}"):
-        flashing.flash(elf, chosen, found_probe)
-    screen.line(f"{out}: programmed into {board} by {found_probe.description}, and started")
-    screen.document({"board": board, "probe": found_probe.unique_id})
+    if gdb is not None:
+        server = gdb_server.at(gdb)
+        elf, by, how = image.build(source, chosen, serial), f"the gdb server at {gdb}", {"gdb": gdb}
+        with screen.progress(f"flash {board}"):
+            gdb_server.load(elf, chosen, server)
+    else:
+        flashing.target_name(chosen)
+        found_probe = flashing.choose_probe(probe)
+        elf, by, how = image.build(source, chosen, serial), found_probe.description, {"probe": found_probe.unique_id}
+        with screen.progress(f"flash {board}"):
+            flashing.flash(elf, chosen, found_probe)
+    screen.line(f"{out}: programmed into {board} by {by}, and started")
+    screen.document({"board": board, **how})
 
 
 COMMANDS = (firmware, flash)

@@ -62,7 +62,7 @@ def flash(elf: Path, board: Board, probe: Probe) -> None:
 def target_name(board: Board) -> str:
     """The board's target in pyOCD; Mbv2genError where its board.toml names none."""
     if board.pyocd is None:
-        raise Mbv2genError(f"--board {board.name}: its board.toml names no pyOCD target; it runs in QEMU")
+        raise Mbv2genError(f"--board {board.name}: its board.toml names no pyOCD target; --gdb loads it without one")
     return board.pyocd
 
 

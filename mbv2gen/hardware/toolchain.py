@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Toolchain: the compilers and the emulator of this machine, and what to install where one is missing."""
+"""Toolchain: the compilers, debugger and emulator of this machine, and what to install where one is missing."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ HOST_COMPILERS = ("cc", "gcc", "clang")
 ARM_COMPILER = "arm-none-eabi-gcc"
 QEMU = "qemu-system-arm"
 CCACHE = "ccache"
+GDBS = ("arm-none-eabi-gdb", "gdb-multiarch")  # a gdb of the host's own seldom knows Arm
 
 HOST_HELP = "no C compiler (cc, gcc or clang) found; install one (Debian: apt-get install gcc) or set CC to it"
 ARM_HELP = f"{ARM_COMPILER} not found; install it (Debian: apt-get install gcc-arm-none-eabi libnewlib-arm-none-eabi)"
 QEMU_HELP = f"{QEMU} not found; install it (Debian: apt-get install qemu-system-arm)"
+GDB_HELP = f"neither {GDBS[0]} nor {GDBS[1]} found; install one (Debian: apt-get install gdb-multiarch)"
 
 
 def _which(program: str) -> Path | None:
@@ -64,6 +66,10 @@ def compiler_cache() -> CompilerCache:
     return CompilerCache((str(found),), {"CCACHE_DIR": str(folder), "CCACHE_MAXSIZE": "500M", "CCACHE_NOHASHDIR": "1"})
 
 
+def find_gdb() -> Path | None:
+    return next((found for found in map(_which, GDBS) if found), None)
+
+
 def require_host_compiler() -> Path:
     """find_host_compiler(), or an error that says what to install."""
     found = find_host_compiler()
@@ -85,4 +91,12 @@ def require_qemu() -> Path:
     found = find_qemu()
     if found is None:
         raise Mbv2genError(QEMU_HELP)
+    return found
+
+
+def require_gdb() -> Path:
+    """find_gdb(), or an error that says what to install."""
+    found = find_gdb()
+    if found is None:
+        raise Mbv2genError(GDB_HELP)
     return found
