@@ -49,6 +49,7 @@ CHOICES = {
     "optimize": tuple(OBJECTIVES),
     "weights": weight_storage.KINDS,
 }
+INPUT_ALIGNS = (16, 32, 64)  # bytes; a line of the Cortex-M7's data cache has 32
 FEW_PICTURES = 32  # of calibration: below it results differ by several decibels from draw to draw
 
 
@@ -68,6 +69,7 @@ class Options:
     emit: tuple[str, ...] = ()
     feed: str = "frame"
     keep_input: bool = False
+    input_align: int | None = None
     effort: int = effort.DEFAULT
     optimize: str | None = None
     arena_limit: int | None = None
@@ -84,6 +86,14 @@ class Options:
             "optimize": () if self.optimize is None else (self.optimize,),
             "weights": (self.weights,),
         }
+        if self.input_align is not None:
+            if self.input_align not in INPUT_ALIGNS:
+                allowed_bytes = ", ".join(map(str, INPUT_ALIGNS))
+                raise Mbv2genError(f"--input-align {self.input_align}: is none of {allowed_bytes}")
+            if self.feed != "frame":
+                raise Mbv2genError(
+                    "--input-align goes with --feed frame; rows are copied from the caller's own buffer, align that one"
+                )
         if self.weights_budget is not None and self.weights != "mixed":
             raise Mbv2genError("--weights-budget goes with --weights mixed")
         for option, allowed in CHOICES.items():
@@ -136,7 +146,14 @@ def generate(
 def plan_network(quantized: QuantizedNetwork, options: Options, known: Ranges) -> Plan:
     """QuantizedNetwork -> Candidates -> Plan."""
     kernels = candidates.candidates(quantized, targets.find(options.target).family, known)
-    return trade_offs.plan_for(quantized, kernels, options.objective, feed=options.feed, keep_input=options.keep_input)
+    return trade_offs.plan_for(
+        quantized,
+        kernels,
+        options.objective,
+        feed=options.feed,
+        keep_input=options.keep_input,
+        input_align=options.input_align or 1,
+    )
 
 
 def complete_program(quantized: QuantizedNetwork, planned: Plan, options: Options, known: Ranges) -> program.Program:
@@ -239,6 +256,8 @@ def command_line(model: Path, name: str, options: Options) -> str:
         words += ["--feed", options.feed]
     if options.keep_input:
         words.append("--keep-input")
+    if options.input_align is not None:
+        words += ["--input-align", str(options.input_align)]
     return " ".join([*words, *planning_words(options.optimize, options.arena_limit)])
 
 

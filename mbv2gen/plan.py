@@ -67,7 +67,8 @@ class Segment:
 
 @dataclass(frozen=True)
 class Plan:
-    """Where and in which order everything runs. ``live_bytes``: per layer, the most bytes alive while it works."""
+    """Where and in which order everything runs. ``live_bytes``: per layer, the most bytes alive while it works.
+    ``arena_align``: the arena stands at a multiple of it, and has a multiple of it in bytes."""
 
     candidates: tuple[Candidate, ...]
     segments: tuple[Segment, ...]
@@ -77,6 +78,7 @@ class Plan:
     live_bytes: tuple[int, ...]
     feed: str
     keep_input: bool
+    arena_align: int = ARENA_ALIGN
 
     @property
     def instructions(self) -> int:
@@ -85,6 +87,24 @@ class Plan:
 
     def buffer(self, tensor: str) -> Buffer:
         return next(b for b in self.buffers if b.tensor == tensor)
+
+    def with_input_at(self, tensor: str, alignment: int) -> Plan:
+        """The same plan with ``tensor``, the input, at a multiple of ``alignment``, a power of two: all of it moves up.
+
+        The arena becomes a whole number of pieces of so many bytes, so that no piece of the input reaches beyond it:
+        where pieces are a data cache's lines, a DMA may write the input and nothing else shares its lines. That costs
+        less than twice the alignment.
+        """
+        align = max(ARENA_ALIGN, alignment)
+        up = -self.buffer(tensor).offset % alignment
+        end = max([b.offset + b.size for b in self.buffers] + [s.offset + s.size for s in self.scratches]) + up
+        return replace(
+            self,
+            buffers=tuple(replace(buffer, offset=buffer.offset + up) for buffer in self.buffers),
+            scratches=tuple(replace(scratch, offset=scratch.offset + up) for scratch in self.scratches),
+            arena_bytes=-(-end // align) * align,
+            arena_align=align,
+        )
 
 
 def plan(

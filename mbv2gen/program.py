@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 from dataclasses import dataclass
 
 from mbv2gen.dsp.call_fields import FASTEST, BodySet
@@ -15,7 +16,7 @@ from mbv2gen.dsp.calls import DSP_BODIES, DspPacker
 from mbv2gen.dsp.ranges import Ranges
 from mbv2gen.packing.plain_calls import plain_work
 from mbv2gen.packing.tables import Table
-from mbv2gen.plan import ARENA_ALIGN, Buffer, Plan
+from mbv2gen.plan import Buffer, Plan
 from mbv2gen.planning.kernels import Access, macs
 from mbv2gen.planning.schedule import FEED, Step
 from mbv2gen.planning.work import Work
@@ -113,6 +114,7 @@ class Program:
     arena_bytes: int
     peak_layer: int
     keeps_input: bool
+    arena_align: int
 
     @property
     def weights_bytes(self) -> int:
@@ -134,8 +136,9 @@ class Program:
         return max(first_end, *(end - start for start, end in self.segments))
 
     @property
-    def arena_align(self) -> int:
-        return ARENA_ALIGN
+    def input_align(self) -> int:
+        """What the address of the input, or of the ring of its rows, is a multiple of in an arena that is aligned."""
+        return math.gcd(self.input.offset, self.arena_align)
 
     @property
     def context_bytes(self) -> int:
@@ -204,6 +207,7 @@ def program(network: QuantizedNetwork, plan: Plan, target: str, known: Ranges, b
         plan.arena_bytes,
         max(range(len(calls)), key=lambda layer: calls[layer].live_bytes),
         plan.keep_input,
+        plan.arena_align,
     )
 
 

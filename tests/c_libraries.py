@@ -49,11 +49,11 @@ def network_is_fed(library: ctypes.CDLL, network: QuantizedNetwork) -> bool:
 class Inference:
     """One NAME_ctx with an arena of its own, driven from Python."""
 
-    def __init__(self, library: ctypes.CDLL, network: QuantizedNetwork, arena_bytes: int) -> None:
+    def __init__(self, library: ctypes.CDLL, network: QuantizedNetwork, arena_bytes: int, align: int = 16) -> None:
         self.library, self.network = library, network
         self.context = ctypes.create_string_buffer(CONTEXT_BYTES)
-        self.memory = np.full(arena_bytes + 16, 0x55, np.uint8)
-        self.arena = self.memory[-self.memory.ctypes.data % 16 :][:arena_bytes]
+        self.memory = np.full(arena_bytes + align, 0x55, np.uint8)
+        self.arena = self.memory[-self.memory.ctypes.data % align :][:arena_bytes]
         self.shapes = network.shape(network.inputs[0]), network.shape(network.outputs[0])
         for name in ("output",) if network_is_fed(library, network) else ("input", "output"):
             self._function(name).restype = ctypes.POINTER(ctypes.c_int8)
@@ -62,8 +62,11 @@ class Inference:
         address = ctypes.c_void_p(self.arena.ctypes.data + offset)
         return int(self._function("init")(self.context, address, ctypes.c_size_t(self.arena.size - missing_bytes)))
 
+    def input(self) -> ctypes._Pointer[ctypes.c_int8]:
+        return self._function("input")(self.context)  # type: ignore[no-any-return]  # as below
+
     def fill(self, values: NDArray[np.int8]) -> None:
-        np.ctypeslib.as_array(self._function("input")(self.context), (values.size,))[:] = values.reshape(-1)
+        np.ctypeslib.as_array(self.input(), (values.size,))[:] = values.reshape(-1)
 
     def run(self) -> int:
         return int(self._function("run")(self.context))

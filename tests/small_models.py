@@ -61,9 +61,10 @@ def write_network(
     target: str = "cortex-m7",
     feed: str = "frame",
     optimize: str | None = None,
+    input_align: int | None = None,
 ) -> OutputFolder:
     """The output folder of a quantized network, whatever it came from."""
-    known, options = ranges(network), Options(target=target, feed=feed, optimize=optimize)
+    known, options = ranges(network), Options(target=target, feed=feed, optimize=optimize, input_align=input_align)
     planned = compiler.plan_network(network, options, known)
     complete = compiler.complete_program(network, planned, options, known)
     return write_program(complete, path, report.report(complete, occupancy(planned), options.objective, command="test"))

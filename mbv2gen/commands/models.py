@@ -35,6 +35,10 @@ FILE = click.Path(path_type=Path)
 @click.option("--feed", type=click.Choice(["frame", "rows"]), default="frame", help="How the input arrives.")
 @click.option("--keep-input", is_flag=True, help="A run leaves the input in the arena as it is.")
 @click.option(
+    "--input-align", type=int, metavar="BYTES",
+    help="The input in the arena at a multiple of it; 32 where a DMA fills it beside a data cache.",
+)  # fmt: skip
+@click.option(
     "--optimize", type=click.Choice(list(OBJECTIVES)), help="What counts first; see below. [default: balanced]"
 )
 @click.option(

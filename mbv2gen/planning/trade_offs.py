@@ -23,18 +23,29 @@ Options = dict[str, tuple[Candidate, ...]]
 
 
 def plan_for(
-    network: QuantizedNetwork, options: Options, objective: Objective, *, feed: str = "frame", keep_input: bool = False
+    network: QuantizedNetwork,
+    options: Options,
+    objective: Objective,
+    *,
+    feed: str = "frame",
+    keep_input: bool = False,
+    input_align: int = 1,
 ) -> Plan:
-    """The plan that does best by ``objective``; ``feed`` and ``keep_input`` as ``plan.plan`` takes them.
+    """The plan that does best by ``objective``; ``feed`` and ``keep_input`` as ``plan.plan`` takes them,
+    ``input_align`` as ``Plan.with_input_at`` does.
 
     Raises Mbv2genError where no plan keeps within the objective's limit.
     """
     search = _Search(network, options, (*objective.styles, *objective.arena_styles), feed, keep_input)
+
+    def moved(plan: Plan) -> Plan:
+        return plan if input_align == 1 else plan.with_input_at(network.inputs[0], input_align)
+
     if objective.limit is None:
-        return search.best(objective)
+        return moved(search.best(objective))
     within = search.plans(objective.styles, min(search.least_bytes(objective.arena_styles), objective.limit))
-    fitting = next((plan for plan in within if plan.arena_bytes <= objective.limit), None)
-    best = fitting or search.best(objective.unlimited)
+    fitting = next((plan for plan in map(moved, within) if plan.arena_bytes <= objective.limit), None)
+    best = fitting or moved(search.best(objective.unlimited))
     if best.arena_bytes > objective.limit:
         raise Mbv2genError(_refusal(network, options, best, objective.limit))
     return best

@@ -42,6 +42,7 @@
 #define TINY_INPUT_W      4
 #define TINY_INPUT_C      1
 #define TINY_ROW_BYTES    4
+#define TINY_INPUT_ALIGN  8 /* tiny_input is a multiple of it */
 #define TINY_FED          0 /* 1: the caller pushes rows; 0: he fills in the whole input */
 #define TINY_OUTPUT_BYTES 2
 #define TINY_OUTPUT_C     2
