@@ -57,7 +57,7 @@ def compile(
     mean: Numbers | None = None,
     std: Numbers | None = None,
     preprocess: Literal["torchvision", "tf", "unit"] | None = None,
-    resize: Literal["squash", "crop", "area", "crop-area"] | None = None,
+    resize: Literal["squash", "crop", "area", "crop-area", "bilinear", "crop-bilinear"] | None = None,
     colour: Literal["RGB", "BGR", "GREY"] | None = None,
     emit: Iterable[Literal["tflite", "qdq"]] = (),
     feed: Literal["frame", "rows"] = "frame",

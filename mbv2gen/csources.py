@@ -121,8 +121,8 @@ def kernel_files(program: Program) -> tuple[str, ...]:
     few = ("mbv2_dsp_few.h",) if any(body.startswith(FEW) for body in program.inner_bodies) else ()
     sums = ("mbv2_tap_sums.h",) if "conv_1x1_sums_s8_dsp" in program.bodies else ()
     pixels = program.network.pixel_input
-    area = ("mbv2_pixels.h", "mbv2_pixels.c") if pixels is not None and pixels.resize in INTEGER_RESIZES else ()
-    return COMMON + area + dot + dsp + general + few + sums + tuple(f"mbv2_{body}.c" for body in bodies)
+    resize = ("mbv2_pixels.h", "mbv2_pixels.c") if pixels is not None and pixels.resize in INTEGER_RESIZES else ()
+    return COMMON + resize + dot + dsp + general + few + sums + tuple(f"mbv2_{body}.c" for body in bodies)
 
 
 def _needs(program: Program) -> list[Need]:

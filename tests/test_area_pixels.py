@@ -59,7 +59,14 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
 
 
 def by_c(
-    library: ctypes.CDLL, data: bytes, size: tuple[int, int], form: int, target: tuple[int, int, int], *, crop: bool
+    library: ctypes.CDLL,
+    data: bytes,
+    size: tuple[int, int],
+    form: int,
+    target: tuple[int, int, int],
+    *,
+    crop: bool,
+    function: str = "mbv2_area_row",
 ) -> UInt8Array:
     """Row by row; rows of the source are two bytes longer than their pixels."""
     (source_h, source_w), (h, w, c) = size, target
@@ -70,7 +77,7 @@ def by_c(
     made = np.empty((h, w, c), np.uint8)
     for y in range(h):
         row = made[y].ctypes.data_as(ctypes.c_void_p)
-        library.mbv2_area_row(row, ctypes.byref(picture), ctypes.byref(part), y, h, w, c)
+        getattr(library, function)(row, ctypes.byref(picture), ctypes.byref(part), y, h, w, c)
     return made
 
 

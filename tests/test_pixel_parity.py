@@ -101,7 +101,7 @@ def test_evaluation_sees_what_calibration_saw_and_pillow_makes(how: str, colour:
             expected = np.asarray(resized(upright(path, kind).convert("L"), how), np.float64)[:, :, np.newaxis]
         expected = expected[:, :, ::-1] if colour == "BGR" else expected
         pixels = real * np.array(STD[:channels]) + np.array(MEAN[:channels])
-        if how not in preprocessing.INTEGER_RESIZES:  # tests/test_area_pixels.py
+        if how not in preprocessing.INTEGER_RESIZES:  # tests/test_area_pixels.py, test_bilinear_pixels.py
             assert np.abs(pixels - expected).max() <= 1.01, path.name  # crop cuts before it resizes: one level
         run = network_inputs.read_input(network, str(path))
         np.testing.assert_array_equal(run[0], integer)

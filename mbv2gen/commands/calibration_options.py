@@ -15,7 +15,7 @@ EFFORT = "For accuracy: 0 none, 1 corrected biases, 2 ranges and rounding of lea
 WEIGHTS = "Bits of weights: 8; 4 in all pointwise and fully connected layers; or 4 in the largest of these."
 BUDGET = "Of mixed: of the bytes with int8 (0.6), bytes (250k), or least signal-to-noise (20dB).  [default: 0.6]"
 COLOURS = click.Choice(preprocessing.COLOURS, case_sensitive=False)
-RESIZE = "How pictures get their size; the areas are what mbv2_pixels.c does on a board, to the byte."
+RESIZE = "How pictures get their size; areas and bilinear are what mbv2_pixels.c does on a board, to the byte."
 
 
 def calibration_options(command: Command) -> Command:

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 from mbv2gen.errors import Mbv2genError
 from mbv2gen.network import Shape
-from mbv2gen.pixels import area
+from mbv2gen.pixels import area, bilinear
 from mbv2gen.pixels.preprocessing import INTEGER_RESIZES, Preprocessing
 
 UInt8Array: TypeAlias = NDArray[np.uint8]
@@ -72,7 +72,7 @@ def fit(picture: UInt8Array, shape: Shape, preprocessing: Preprocessing) -> UInt
 
     Grey is spread over three channels, colour becomes grey by PIL's luma (ITU-R 601). Sizes change by PIL's bilinear
     filter, which averages where it shrinks; crop cuts what torchvision's Resize and CenterCrop would cut. Area and
-    crop-area are mbv2_pixels.c's.
+    bilinear, with crop- or without, are mbv2_pixels.c's.
     """
     h, w, c = shape
     if picture.shape[2] == 3 and c == 1:
@@ -81,9 +81,10 @@ def fit(picture: UInt8Array, shape: Shape, preprocessing: Preprocessing) -> UInt
         picture = np.repeat(picture, 3, axis=2)
     if preprocessing.resize in INTEGER_RESIZES:
         top, left, part_h, part_w = (0, 0, *picture.shape[:2])
-        if preprocessing.resize == "crop-area":
+        if preprocessing.resize.startswith("crop-"):
             top, left, part_h, part_w = area.centre((part_h, part_w), (h, w))
-        picture = area.resize(picture[top : top + part_h, left : left + part_w], (h, w))
+        resize = bilinear.resize if preprocessing.resize.endswith("bilinear") else area.resize
+        picture = resize(picture[top : top + part_h, left : left + part_w], (h, w))
     elif picture.shape[:2] != (h, w):
         box = _crop_box(picture.shape[:2], (h, w)) if preprocessing.resize == "crop" else None
         planes = (Image.fromarray(np.ascontiguousarray(picture[:, :, channel])) for channel in range(c))

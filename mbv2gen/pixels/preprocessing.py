@@ -30,8 +30,8 @@ PRESETS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "tf": ((127.5,), (127.5,)),
     "unit": ((0.0,), (255.0,)),
 }
-RESIZES = ("squash", "crop", "area", "crop-area")
-INTEGER_RESIZES = ("area", "crop-area")  # which a board does in the same integers, by mbv2_pixels.c
+INTEGER_RESIZES = ("area", "crop-area", "bilinear", "crop-bilinear")  # which a board repeats, by mbv2_pixels.c
+RESIZES = ("squash", "crop", *INTEGER_RESIZES)
 COLOURS = ("RGB", "BGR", "GREY")
 KEYS = ("mean", "std", "preprocess", "resize", "colour")
 MAX_TOML_BYTES = 1 << 20
@@ -44,9 +44,10 @@ Pair: TypeAlias = tuple[tuple[float, ...], tuple[float, ...]]  # mean and std, o
 class Preprocessing:
     """``mean`` and ``std`` have one value a channel of the network's input, in its own order.
 
-    ``resize`` is squash (both sides, whatever the aspect) or crop (short side first, then the centre), area and
-    crop-area the same by means of areas in integers, which a board repeats to the byte. ``note`` is one line
-    for the user where nothing said how and the default was taken, else empty.
+    ``resize`` is squash (both sides, whatever the aspect) or crop (short side first, then the centre), both by
+    Pillow's filter; area, crop-area, bilinear and crop-bilinear are the same in integers, which a board repeats to the
+    byte: by means of areas, or between four pixels. ``note`` is one line for the user where nothing said how and the
+    default was taken, else empty.
     """
 
     mean: tuple[float, ...]

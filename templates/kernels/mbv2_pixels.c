@@ -76,3 +76,42 @@ void mbv2_area_row(uint8_t *to, const mbv2_picture *picture, const mbv2_part *pa
         for (uint32_t channel = 0; channel < c; channel++) *to++ = (uint8_t)(sums[channel] / area);
     }
 }
+
+/* Two pixels of a line and the weight of each, of 2 * target both together. */
+typedef struct mbv2_between {
+    uint32_t pixels[2], weights[2];
+} mbv2_between;
+
+/* Around the middle of place `at` of `target`, which lies at ((2 * at + 1) * source - target) / (2 * target), while those
+ * of pixels lie at whole numbers. Before pixel 0 stands pixel 0, behind the last the last; the middle lies before
+ * `source`. Bounds: with no side above 4096, the products are at most 2^25. */
+static mbv2_between between(uint32_t at, uint32_t source, uint32_t target) {
+    const uint32_t place = (2 * at + 1) * source;
+    mbv2_between found = {{0, 0}, {2 * target, 0}};
+    if (place >= target) {
+        const uint32_t middle = place - target, first = middle / (2 * target);
+        found.pixels[0] = first;
+        found.pixels[1] = first + 1 < source ? first + 1 : first;
+        found.weights[1] = middle % (2 * target);
+        found.weights[0] = 2 * target - found.weights[1];
+    }
+    return found;
+}
+
+/* Bounds: the four weights sum to 4 * h * w, at most 2^24, and the sums to at most 255 * 2^24 + 2^23 < 2^32. */
+void mbv2_bilinear_row(uint8_t *to, const mbv2_picture *picture, const mbv2_part *part, uint32_t y, uint32_t h,
+                       uint32_t w, uint32_t c) {
+    const mbv2_between rows = between(y, part->h, h);
+    for (uint32_t x = 0; x < w; x++) {
+        const mbv2_between columns = between(x, part->w, w);
+        uint32_t sums[3] = {2 * h * w, 2 * h * w, 2 * h * w};
+        for (uint32_t corner = 0; corner < 4; corner++) {
+            const uint32_t i = corner / 2, k = corner % 2, weight = rows.weights[i] * columns.weights[k];
+            uint32_t rgb[3];
+            fetch(picture, part->top + rows.pixels[i], part->left + columns.pixels[k], rgb);
+            if (c == 1) rgb[0] = luma(rgb);
+            for (uint32_t channel = 0; channel < c; channel++) sums[channel] += weight * rgb[channel];
+        }
+        for (uint32_t channel = 0; channel < c; channel++) *to++ = (uint8_t)(sums[channel] / (4 * h * w));
+    }
+}

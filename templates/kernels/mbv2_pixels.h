@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: 0BSD
  *
  * mbv2_pixels.h - a camera's picture in the network's size and colours, in integers: every byte is what --resize area and
- * crop-area made of the pictures on the desk.
+ * bilinear, and both with crop-, made of the pictures on the desk.
  */
 #ifndef MBV2_PIXELS_H
 #define MBV2_PIXELS_H
@@ -32,7 +32,8 @@ typedef struct mbv2_part {
     uint32_t top, left, h, w;
 } mbv2_part;
 
-/* All of it (--resize area), and the largest part in the middle with the proportions of h x w (--resize crop-area). */
+/* All of it (--resize area, bilinear), and the largest part in the middle with the proportions of h x w (crop-area,
+ * crop-bilinear). */
 mbv2_part mbv2_whole(const mbv2_picture *picture);
 mbv2_part mbv2_centre(const mbv2_picture *picture, uint32_t h, uint32_t w);
 
@@ -41,6 +42,11 @@ mbv2_part mbv2_centre(const mbv2_picture *picture, uint32_t h, uint32_t w);
  * formats the other way round. h, w at most 4096; the part is not empty. */
 void mbv2_area_row(uint8_t *to, const mbv2_picture *picture, const mbv2_part *part, uint32_t y, uint32_t h, uint32_t w,
                    uint32_t c);
+
+/* The same, but each value between the four pixels around its middle: four reads a value, however large the part is, and
+ * what lies between is skipped where it has more than twice the size. h * w at most 2^22, as of 2048 x 2048. */
+void mbv2_bilinear_row(uint8_t *to, const mbv2_picture *picture, const mbv2_part *part, uint32_t y, uint32_t h,
+                       uint32_t w, uint32_t c);
 
 #ifdef __cplusplus
 }
