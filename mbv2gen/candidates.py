@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from mbv2gen.dsp.ranges import Ranges
 from mbv2gen.errors import Mbv2genError
-from mbv2gen.planning.kernels import Candidate, Contract, can_write, wanted_layout
+from mbv2gen.planning.kernels import Candidate, Contract, can_write, rows_made, wanted_layout
 from mbv2gen.planning.layouts import Layout, RowNHWC
 from mbv2gen.planning.objective import FAST, Style
 from mbv2gen.quantized_network import QOperator, QuantizedNetwork
@@ -36,7 +36,10 @@ def candidates(
             raise Mbv2genError(f"{network.source.file}: node '{operator.name}': no kernel takes this {operator.kind}")
     for operator in network.operators:
         found = tuple(
-            Candidate(operator.name, contract, input_layout, output_layout, contract.instructions(operator, network))
+            Candidate(
+                operator.name, contract, input_layout, output_layout,
+                contract.instructions(operator, network) * _times_made(operator, output_layout, network),
+            )
             for contract in taking[operator.name]
             for input_layout in (wanted_layout(contract, operator, network.shape(operator.inputs[0])),)
             for output_layout in wanted[operator.outputs[0]]
@@ -46,6 +49,12 @@ def candidates(
             raise Mbv2genError(f"{network.source.file}: node '{operator.name}': no kernel writes what its readers read")
         result[operator.name] = found
     return result
+
+
+def _times_made(operator: QOperator, layout: Layout, network: QuantizedNetwork) -> float:
+    """How often the rows of an operator's output are computed, on average."""
+    shape = network.shape(operator.outputs[0])
+    return rows_made(layout, shape) / shape[0]
 
 
 def _wanted_layouts(network: QuantizedNetwork, family: tuple[Contract, ...]) -> dict[str, tuple[Layout, ...]]:

@@ -23,7 +23,7 @@ from mbv2gen.pixels.preprocessing import INTEGER_RESIZES
 from mbv2gen.plan import Buffer
 from mbv2gen.planning.channel_order import Order
 from mbv2gen.planning.layouts import PlanarLines, Planes, PlaneTiles, Sums, Tile16, UInt8Lines
-from mbv2gen.planning.ring_columns import RingColumns4
+from mbv2gen.planning.ring_columns import RingColumns4, WindowColumns4
 from mbv2gen.program import Call, Need, Program
 
 # What each kernel file includes, so that a folder holds just what it uses.
@@ -41,7 +41,10 @@ _FILES = {  # of kernels that share one
     "depthwise_conv_planes_s8_dsp": "planes_s8_dsp",
     "conv_1x1_columns_s8_dsp": "columns_s8_dsp",
     "depthwise_conv_columns_s8_dsp": "columns_s8_dsp",
+    "conv_1x1_windows_s8_dsp": "windows_s8_dsp",
+    "depthwise_conv_windows_s8_dsp": "windows_s8_dsp",
     "conv_stem_columns_s8_dsp": "conv_stem_s8_dsp",
+    "conv_stem_windows_s8_dsp": "conv_stem_s8_dsp",
     "conv_stem_nhwc_s8_dsp": "conv_stem_s8_dsp",
     "depthwise_conv_nhwc_s8_dsp": "depthwise_conv_s8_dsp",
 }
@@ -56,7 +59,7 @@ class TapView:
     """How a layer's rows are handed out. ``form`` is a mbv2_tap_form; ``line`` the bytes of a line where there are
     lines (of sums: how often they hold a pixel); ``order`` the channel of each position where the layout has an order
     of its own. ``columns``: units a row of a tight kernel, whose rows stand in groups of ``group``, in ``rows`` and
-    ``passing``; else 0."""
+    ``passing`` (of a recomputing one in windows of ``band`` rows, ``group`` apart); else 0."""
 
     layer: int
     rows: Buffer
@@ -238,6 +241,8 @@ def _tap(call: Call) -> TapView:
         return view("UINT8_LINES", layout.pad_top, layout.LEAD, layout.line_bytes(shape))
     if isinstance(layout, RingColumns4):
         return view("UINT8_LINES", layout.above, 0, 4, group=layout.rows_a_group)
+    if isinstance(layout, WindowColumns4):
+        return view("UINT8_LINES", layout.above, 0, 4, layout.rows_a_unit, layout.step)
     if isinstance(layout, Planes):
         return view("UINT8_LINES", 0, layout.lead(shape), layout.plane_bytes(shape), layout.band(shape))
     if isinstance(layout, Tile16 | PlaneTiles):

@@ -14,7 +14,7 @@ from mbv2gen.network import Shape
 from mbv2gen.packing.fields import NULL, Fields, StructName, Symbol, TableName, Value
 from mbv2gen.packing.tables import Table
 from mbv2gen.planning.layouts import Layout, Planes, UInt8Lines
-from mbv2gen.planning.ring_columns import RingColumns4
+from mbv2gen.planning.ring_columns import RingColumns4, WindowColumns4
 from mbv2gen.planning.work import Work
 
 FEW = "mbv2_few_"
@@ -144,6 +144,6 @@ def line_of(layout: Layout, shape: Shape) -> tuple[int, int]:
     """Pixels that a unit of a convolution to ``layout`` makes in one go, and bytes from channel to channel."""
     if isinstance(layout, Planes):
         return shape[0] * shape[1], layout.plane_bytes(shape)
-    if isinstance(layout, RingColumns4):
+    if isinstance(layout, RingColumns4 | WindowColumns4):
         return 4, 4
     return shape[1], layout.line_bytes(shape) if isinstance(layout, UInt8Lines) else 0

@@ -38,7 +38,7 @@ from mbv2gen.packing.tables import Table
 from mbv2gen.plan import Buffer
 from mbv2gen.planning.channel_order import Order, even
 from mbv2gen.planning.layouts import Layout, PlaneTiles, Tile16, UInt8Lines
-from mbv2gen.planning.ring_columns import RingColumns4
+from mbv2gen.planning.ring_columns import RingColumns4, WindowColumns4
 from mbv2gen.planning.work import Work
 from mbv2gen.quantized_network import (
     QAdd,
@@ -53,7 +53,7 @@ from mbv2gen.quantized_network import (
 COMMON_WORDS = 4  # of a pair in the stream of a common shift, besides weights
 
 DSP_BODIES = frozenset(contract.body for contract in DSP)
-RELU_BODIES = frozenset(f"conv_1x1_{to}_s8_dsp" for to in ("lines", "columns", "planes", "sums"))
+RELU_BODIES = frozenset(f"conv_1x1_{to}_s8_dsp" for to in ("lines", "columns", "windows", "planes", "sums"))
 
 
 class DspPacker:
@@ -99,13 +99,13 @@ class DspPacker:
     def _group(self, operator: QConv2D, output: Buffer, passing: Buffer | None) -> Fields:
         """What columns add to the fields of a convolution; nothing where the output is no columns."""
         layout, shape = output.layout, self._network.shape(operator.outputs[0])
-        if not isinstance(layout, RingColumns4):
+        if not isinstance(layout, RingColumns4 | WindowColumns4):
             return ()
         return (
             ("passing", rows_field(passing or output)),
             ("height", shape[0]),
             ("columns", layout.columns(shape)),
-            ("rows", layout.rows_a_group),
+            ("rows", layout.step),
             ("above", layout.above),
         )
 

@@ -14,13 +14,15 @@ from mbv2gen import int8_reference
 from mbv2gen.plan import Buffer
 from mbv2gen.planning.channel_order import Order
 from mbv2gen.planning.layouts import RowNHWC, Tile16
-from mbv2gen.planning.ring_columns import RingColumns4
+from mbv2gen.planning.ring_columns import RingColumns4, WindowColumns4
 from mbv2gen.program import Call
 from mbv2gen.quantized_network import QConv2D, QDepthwiseConv2D, QuantizedNetwork
 
 Int8s = NDArray[np.int8]
 PIXELS = 4  # of a unit
 BY_COLUMN = frozenset({"conv_1x1_tile_s8_dsp", "add_s8_dsp"})  # to these kernels a column is a row of four pixels
+POINTWISE = frozenset({"conv_1x1_columns_s8_dsp", "conv_1x1_windows_s8_dsp"})
+OUTSIDE = 0x5A  # stands for what nobody has written, in columns of windows the rows outside the plane
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ def columns_read(call: Call, unit: int) -> list[tuple[int, int]]:
     if call.body in BY_COLUMN:
         return [(ring, unit) for ring in range(len(call.inputs))]
     windows = [_window(call, y, x) for y, x in _outputs(call, unit)]
-    return sorted({_place(call, y, column) for window in windows for y, column in _columns(call, window)})
+    return sorted({_place(call, unit, y, column) for window in windows for y, column in _columns(call, window)})
 
 
 def columns_written(call: Call, unit: int) -> list[tuple[Buffer, int]]:
@@ -51,8 +53,16 @@ def columns_written(call: Call, unit: int) -> list[tuple[Buffer, int]]:
 
 
 def columns_made(call: Call, unit: int, data: Int8s) -> Iterator[tuple[int, int, Int8s]]:
-    """(row, first pixel, int8 [4][c]) of the columns that a unit has made; ``data`` are the bytes it has written."""
+    """(row, first pixel, int8 [4][c]) of the columns that a unit has made, for the first time where rows are made again;
+    ``data`` are the bytes it has written."""
     outputs, layout = _outputs(call, unit), call.output.layout
+    if isinstance(layout, WindowColumns4):
+        window = unit // call.unit_columns
+        before = layout.rows_of(window - 1, call.output_shape) if window else range(0)
+        for y, x in outputs:
+            if y not in before:
+                yield y, x, layout.decode(layout.part(data, window, y), call.output_shape, call.work.order)
+        return
     assert isinstance(layout, RowNHWC | Tile16 | RingColumns4)
     for (y, x), part in zip(outputs, data.reshape(len(outputs), -1), strict=True):
         yield y, x, layout.decode(part, call.output_shape, call.work.order)
@@ -63,24 +73,33 @@ def column_values(
 ) -> Int8s:
     """The bytes of the columns that a unit makes; ``order`` is the input's."""
     layout = call.output.layout
-    assert isinstance(layout, RowNHWC | Tile16 | RingColumns4)
-    made = [_convolved(call, _window(call, y, x), read, network, order) for y, x in _outputs(call, unit)]
-    return np.concatenate([layout.encode(pixels, call.output_shape, call.work.order) for pixels in made])
+    assert isinstance(layout, RowNHWC | Tile16 | RingColumns4 | WindowColumns4)
+    outputs = _outputs(call, unit)
+    made = [
+        layout.encode(_convolved(call, unit, _window(call, y, x), read, network, order), call.output_shape, call.work.order)
+        for y, x in outputs
+    ]
+    if not isinstance(layout, WindowColumns4):
+        return np.concatenate(made)
+    data = np.full(layout.row_bytes(call.output_shape), OUTSIDE, np.int8)
+    for (y, _), part in zip(outputs, made, strict=True):
+        layout.part(data, unit // call.unit_columns, y)[:] = part
+    return data
 
 
 def _outputs(call: Call, unit: int) -> list[tuple[int, int]]:
     """(row, first pixel) of the columns that a unit makes."""
     row, column = divmod(unit, call.unit_columns)
     layout, rows = call.output.layout, range(row, row + 1)
-    if isinstance(layout, RingColumns4):
-        first = row * layout.rows_a_group - layout.above
-        rows = range(first, first + layout.rows_a_group)
+    if isinstance(layout, RingColumns4 | WindowColumns4):
+        first = row * layout.step - layout.above
+        rows = range(first, first + layout.rows_a_unit)
     return [(y, PIXELS * column) for y in rows if 0 <= y < call.output_shape[0]]
 
 
 def _window(call: Call, y: int, x: int) -> _Window:
     """What the outputs (y, x) .. (y, x + 3) read."""
-    if call.body == "conv_1x1_columns_s8_dsp" or call.body in BY_COLUMN:
+    if call.body in POINTWISE or call.body in BY_COLUMN:
         return _Window(y, x, 1, PIXELS)
     fields = dict(call.work.fields)
     stem = fields.get("stem", ())
@@ -102,26 +121,36 @@ def _columns(call: Call, window: _Window) -> list[tuple[int, int]]:
     return [(y, column) for y in rows for column in range(first // pixels, last // pixels + 1)]
 
 
-def _place(call: Call, y: int, column: int) -> tuple[int, int]:
-    """(ring, place) of a column of the input."""
+def _place(call: Call, unit: int, y: int, column: int) -> tuple[int, int]:
+    """(ring, place) of a column of the input that a unit reads."""
     layout, count = call.inputs[0].layout, call.inputs[0].columns
+    if isinstance(layout, WindowColumns4):
+        return 0, unit // call.unit_columns * count + column
     if isinstance(layout, RingColumns4):
         return 0 if layout.is_kept(y) else 1, layout.group(y) * count + column
     return 0, y * count + column
 
 
 def _convolved(
-    call: Call, window: _Window, read: dict[tuple[int, int], Int8s], network: QuantizedNetwork, order: Order | None
+    call: Call,
+    unit: int,
+    window: _Window,
+    read: dict[tuple[int, int], Int8s],
+    network: QuantizedNetwork,
+    order: Order | None,
 ) -> Int8s:
     """int8 [4][c]: the operator on a window that is a picture of its own, padding filled in."""
     operator, layout = network.operators[call.layer], call.inputs[0].layout
     assert isinstance(operator, QConv2D | QDepthwiseConv2D)
-    assert isinstance(layout, RowNHWC | Tile16 | RingColumns4)
+    assert isinstance(layout, RowNHWC | Tile16 | RingColumns4 | WindowColumns4)
     _, w, c = call.input_shape
     pixels = w // call.inputs[0].columns
     picture = np.full((window.size, window.width, c), network.tensor(operator.inputs[0]).zero_point, np.int8)
     for y, column in _columns(call, window):
-        values = layout.decode(read[_place(call, y, column)], call.input_shape, order)
+        data = read[_place(call, unit, y, column)]
+        if isinstance(layout, WindowColumns4):
+            data = layout.part(data, unit // call.unit_columns, y)
+        values = layout.decode(data, call.input_shape, order)
         at = column * pixels - window.left  # of the column's first pixel
         inside = slice(max(0, -at), max(0, min(pixels, window.width - at)))
         picture[y - window.top, at + inside.start : at + inside.stop] = values[inside]

@@ -11,7 +11,7 @@ from mbv2gen.packing.fields import Fields, Symbol, TableName
 from mbv2gen.packing.plain_calls import rows_field
 from mbv2gen.plan import Buffer
 from mbv2gen.planning.layouts import Planes, UInt8Lines
-from mbv2gen.planning.ring_columns import RingColumns4
+from mbv2gen.planning.ring_columns import RingColumns4, WindowColumns4
 from mbv2gen.quantized_network import QDepthwiseConv2D
 
 COLUMNS_STRUCT = "mbv2_depthwise_columns_dsp"
@@ -31,7 +31,7 @@ def depthwise_call(
     layout, rows = inputs[0].layout, (("input", rows_field(inputs[0])), ("output", rows_field(output)))
     channels = ("channels", packed.stream.channels)
     w = operator.window
-    if isinstance(layout, RingColumns4):
+    if isinstance(layout, RingColumns4 | WindowColumns4):
         return COLUMNS_STRUCT, _columns_fields(operator, packed, shape, inputs, output)
     if isinstance(layout, Planes):
         body = Symbol(f"mbv2_{plane_body(operator, shape[:2])}_dsp")
@@ -79,7 +79,7 @@ def _columns_fields(
     output: Buffer,
 ) -> Fields:
     w, layout = operator.window, inputs[0].layout
-    assert isinstance(layout, RingColumns4)
+    assert isinstance(layout, RingColumns4 | WindowColumns4)
     return (
         ("input", rows_field(inputs[0])),
         ("passing", rows_field(inputs[-1])),

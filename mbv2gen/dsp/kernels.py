@@ -16,7 +16,7 @@ from mbv2gen.dsp.requantization import solve_add
 from mbv2gen.planning.channel_order import even
 from mbv2gen.planning.kernels import Contract, per_input, per_mac
 from mbv2gen.planning.layouts import Planes, PlaneTiles, RowNHWC, Sums, Tile16, UInt8Lines, Vector
-from mbv2gen.planning.ring_columns import RingColumns4
+from mbv2gen.planning.ring_columns import RingColumns4, WindowColumns4
 from mbv2gen.quantized_network import QAdd, QConv2D, QDepthwiseConv2D, QFullyConnected, QOperator, QuantizedNetwork
 
 TILE_PAIR_BYTES = 16
@@ -215,6 +215,18 @@ DSP: tuple[Contract, ...] = (
     Contract(
         "depthwise_conv_columns_s8_dsp", "depthwise", RingColumns4, Tile16, per_mac(2.4, 0), takes_depthwise_columns,
         tight=True,
+    ),
+    Contract(
+        "conv_stem_windows_s8_dsp", "conv", RowNHWC, WindowColumns4, per_mac(1.3, 2), takes_stem_columns, _stem_bytes,
+        tight=True, recomputes=True,
+    ),
+    Contract(
+        "conv_1x1_windows_s8_dsp", "pointwise", RowNHWC, WindowColumns4, per_mac(0.95, 4.5), takes_relu_columns,
+        _tile_bytes, tight=True, recomputes=True,
+    ),
+    Contract(
+        "depthwise_conv_windows_s8_dsp", "depthwise", WindowColumns4, Tile16, per_mac(2.4, 0), takes_depthwise_columns,
+        tight=True, recomputes=True,
     ),
     Contract("conv_1x1_tile_s8_dsp", "pointwise", Tile16, RowNHWC, per_mac(0.85, 7), takes_linear_columns, tight=True),
     Contract("add_s8_dsp", "add", RowNHWC, RowNHWC, per_input(8), takes_add_columns, in_place=True, tight=True),

@@ -13,7 +13,7 @@ from mbv2gen import int8_reference
 from mbv2gen.arithmetic import multiply_by_quantized_multiplier
 from mbv2gen.planning.channel_order import Order
 from mbv2gen.planning.layouts import CodedRows, Planes, PlaneTiles, UInt8Lines
-from mbv2gen.planning.ring_columns import RingColumns4
+from mbv2gen.planning.ring_columns import RingColumns4, WindowColumns4
 from mbv2gen.program import Call
 from mbv2gen.quantized_network import QConv2D, QDepthwiseConv2D, QMean, QuantizedNetwork
 
@@ -121,7 +121,7 @@ def made_rows(call: Call, unit: int, data: NDArray[np.int8]) -> list[tuple[int, 
     if isinstance(layout, Planes | PlaneTiles):
         band = layout.decode_band(data, shape, call.work.order)
         return [(unit * layout.band(shape) + i, row) for i, row in enumerate(band)]
-    assert not isinstance(layout, RingColumns4)
+    assert not isinstance(layout, RingColumns4 | WindowColumns4)
     rows = []
     for i, part in enumerate(data.reshape(call.band, -1)):
         row = layout.canonical_row(0 if call.reduces else unit * call.band + i, shape)

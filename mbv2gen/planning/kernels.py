@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from mbv2gen.dsp.ranges import Ranges
 from mbv2gen.network import Shape
 from mbv2gen.planning.layouts import Layout, PlanarLines, Planes, PlaneTiles, RowNHWC, Sums, Tile16, UInt8Lines, Vector
-from mbv2gen.planning.ring_columns import RingColumns4
+from mbv2gen.planning.ring_columns import RingColumns4, WindowColumns4
 from mbv2gen.quantized_network import (
     QConv2D,
     QDepthwiseConv2D,
@@ -97,7 +97,8 @@ class Contract:
     ``accumulates`` it grows there from the first on; ``in_place``: the output row may lie exactly on the row of input
     0. ``whole_input``: every unit reads all rows; ``wide``: it trades memory for instructions, so that the planner
     takes it only where the arena does not grow; ``tight``: it trades instructions for memory, its unit is a column of
-    four pixels; ``special``: another body does the same work, so that ``--optimize size`` does without it.
+    four pixels; ``recomputes``: of those the ones that make rows anew for every row of windows, or read such;
+    ``special``: another body does the same work, so that ``--optimize size`` does without it.
     ``pixels``: how many outputs, of a row or band, one reading of the weights serves. ``weight_bits``: of the weights
     that it reads. ``instructions`` is an estimate for a whole operator, good enough to choose by.
     """
@@ -116,6 +117,7 @@ class Contract:
     whole_input: bool = False
     wide: bool = False
     tight: bool = False
+    recomputes: bool = False
     special: bool = False
     pixels: int = 4
     weight_bits: tuple[int, ...] = (8,)
@@ -142,6 +144,17 @@ def macs(operator: QOperator, network: QuantizedNetwork) -> int:
     if isinstance(operator, QConv2D | QDepthwiseConv2D | QFullyConnected):
         return h * w * int(operator.weights.size)
     return 0
+
+
+def rows_made(layout: Layout, shape: Shape) -> int:
+    """Rows of a tensor of ``shape`` that are computed, one that is made again counted again."""
+    return layout.rows_made(shape) if isinstance(layout, WindowColumns4) else shape[0]
+
+
+def macs_again(candidate: Candidate, operator: QOperator, network: QuantizedNetwork) -> int:
+    """Multiply-accumulates that are done once more than ``macs`` says."""
+    shape = network.shape(operator.outputs[0])
+    return macs(operator, network) // shape[0] * (rows_made(candidate.output_layout, shape) - shape[0])
 
 
 def accesses(candidate: Candidate, operator: QOperator, network: QuantizedNetwork) -> tuple[Access, ...]:
@@ -205,6 +218,9 @@ def _lines(kind: type[Layout], operator: QDepthwiseConv2D, shape: Shape) -> Layo
     below, right = max(0, rows - w.pad_top - shape[0]), max(0, columns - w.pad_left - shape[1])
     if kind is RingColumns4:
         return RingColumns4(w.stride_h, (w.stride_h - 1 - w.pad_top) % w.stride_h)
+    if kind is WindowColumns4:
+        last = -(-(shape[0] + w.pad_top - w.kernel_h) // w.stride_h)  # row of windows that ends with the plane
+        return WindowColumns4(max(out_h, last + 1), w.stride_h, w.pad_top)
     if kind is UInt8Lines:
         return UInt8Lines(w.pad_top, below)
     return PlanarLines(w.pad_top, w.pad_left, below, right) if kind is PlanarLines else RowNHWC()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mbv2gen.network import Shape
 from mbv2gen.planning.channel_order import Int8Array, Order, canonical, even, stored
-from mbv2gen.planning.ring_columns import RingColumns4
+from mbv2gen.planning.ring_columns import RingColumns4, WindowColumns4
 
 
 @dataclass(frozen=True)
@@ -270,4 +270,4 @@ class Vector:
 
 
 CodedRows: TypeAlias = RowNHWC | UInt8Lines | Tile16 | Sums | Vector  # rows that encode and decode one by one
-Layout: TypeAlias = CodedRows | RingColumns4 | PlanarLines | Planes | PlaneTiles
+Layout: TypeAlias = CodedRows | RingColumns4 | WindowColumns4 | PlanarLines | Planes | PlaneTiles

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from mbv2gen.planning.kernels import Contract
+from mbv2gen.planning.ring_columns import RingColumns4
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,12 @@ class Style:
 
 FAST = Style("fast", lambda contract: not contract.tight)
 LEAN = Style("lean", lambda contract: not (contract.tight or contract.wide))
-TIGHT = Style("tight", lambda contract: not contract.wide, prefers=lambda contract: contract.tight)
+TIGHT = Style("tight", lambda contract: not (contract.wide or contract.recomputes), prefers=lambda contract: contract.tight)
+AGAIN = Style(
+    "again",
+    lambda contract: contract.recomputes or not (contract.wide or RingColumns4 in (contract.reads, contract.writes)),
+    prefers=lambda contract: contract.tight,
+)
 COMPACT = Style("compact", lambda contract: not (contract.tight or contract.wide or contract.special))
 
 
@@ -60,6 +66,7 @@ _ALL = (FAST, LEAN, TIGHT)
 # Where the pieces of the fastest plan fit one by one, but not all together, those of slower ones may.
 _SLOWER = tuple(Objective("ram", _ALL, styles) for styles in ((LEAN, TIGHT), (TIGHT,)))
 RAM = Objective("ram", _ALL, _ALL, rivals=(BALANCED, *_SLOWER))
+RECOMPUTING = Objective("recomputing", (*_ALL, AGAIN), (*_ALL, AGAIN), rivals=(RAM,))
 SIZE = Objective("size", (COMPACT,), (COMPACT,))
 OBJECTIVES = {objective.name: objective for objective in (RAM, BALANCED, SPEED, SIZE)}
 

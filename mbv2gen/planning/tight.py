@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mbv2gen.planning.kernels import Access, Candidate, Columns, accesses
-from mbv2gen.planning.ring_columns import RingColumns4
+from mbv2gen.planning.ring_columns import RingColumns4, WindowColumns4
 from mbv2gen.quantized_network import QConv2D, QDepthwiseConv2D, QOperator, QuantizedNetwork
 
 
@@ -63,12 +63,14 @@ def _tight_accesses(
     height, count = network.shape(source)[0], columns[source]
     if isinstance(operator, QConv2D):
         layout, w = candidate.output_layout, operator.window
-        group, above = (layout.rows_a_group, layout.above) if isinstance(layout, RingColumns4) else (1, 0)
-        span, pad = (group - 1) * w.stride_h + w.kernel_h, above * w.stride_h + w.pad_top
+        made, step, above = 1, 1, 0
+        if isinstance(layout, RingColumns4 | WindowColumns4):
+            made, step, above = layout.rows_a_unit, layout.step, layout.above
+        span, pad = (made - 1) * w.stride_h + w.kernel_h, above * w.stride_h + w.pad_top
         window = Columns(count, units, 1, 1, 0)
         if operator.kind == "conv":
             window = Columns(count, units, 2, 1, min(1, w.pad_left)) if count > 1 else Columns(1, units)
-        return (Access(source, height, span, group * w.stride_h, pad, window),)
+        return (Access(source, height, span, step * w.stride_h, pad, window),)
     return tuple(Access(name, height, 1, 1, 0, Columns(count, units, 1, 1, 0)) for name in operator.inputs)
 
 
@@ -76,11 +78,14 @@ def _depthwise_accesses(
     candidate: Candidate, operator: QDepthwiseConv2D, network: QuantizedNetwork, units: int
 ) -> tuple[Access, ...]:
     """Groups of rows: at stride 1 the three rows of the window are groups; at stride 2 they are the last row of a group
-    and both rows of the next, of which the first stands in the passing ring."""
+    and both rows of the next, of which the first stands in the passing ring. Where columns are of whole windows, a row
+    of windows reads its own."""
     layout, w = candidate.input_layout, operator.window
-    assert isinstance(layout, RingColumns4)
+    assert isinstance(layout, RingColumns4 | WindowColumns4)
     name, shape = operator.inputs[0], network.shape(operator.inputs[0])
     columns = Columns(layout.columns(shape), units, 3, w.stride_w, min(1, w.pad_left))
+    if isinstance(layout, WindowColumns4):
+        return (Access(name, layout.windows, 1, 1, 0, columns),)
     if w.stride_h == 1:
         return (Access(name, layout.groups(shape), 3, 1, w.pad_top, columns),)
     pad = (w.pad_top - layout.above + 1) // 2  # group y - pad holds the first row of output row y's window

@@ -84,3 +84,17 @@ void mbv2_conv_stem_columns_s8_dsp(const mbv2_conv_stem_columns_dsp *layer, uint
         mbv2_tile_to_lines(conv, (const int16_t *)(void *)(arena + conv->tile), mbv2_group_column(group, &conv->output, arena, unit, r), 4);
     }
 }
+
+/* The same of each row of a window. */
+void mbv2_conv_stem_windows_s8_dsp(const mbv2_conv_stem_columns_dsp *layer, uint8_t *arena, uint32_t unit) {
+    const mbv2_conv_1x1_dsp *conv = &layer->stem.conv;
+    const mbv2_column_group *group = &layer->group;
+    const uint32_t above = unit / group->columns * group->rows - group->above, column = unit % group->columns;
+    for (uint32_t r = 0; r < MBV2_WINDOW_ROWS; r++) {
+        if (above + r >= group->height) continue; /* above the plane it wraps round */
+        const int8_t *row[3];
+        const int32_t top = find_rows(&layer->stem, arena, above + r, row);
+        window_tile(&layer->stem, arena, row, top, 4 * column);
+        mbv2_tile_to_lines(conv, (const int16_t *)(void *)(arena + conv->tile), mbv2_window_column(&conv->output, arena, unit, r), 4);
+    }
+}

@@ -94,7 +94,8 @@ typedef struct mbv2_depthwise_nhwc_dsp {
 } mbv2_depthwise_nhwc_dsp;
 
 /* Where a unit of columns goes: columns of the `rows` rows of a group, of which the last stands in the layer's output, the
- * one above it in `passing`. `above`: rows of the first group above the plane. */
+ * one above it in `passing`. `above`: rows of the first group above the plane. Of kernels on windows a group is the rows of
+ * a row of windows, `rows` further down than those before, and all of it stands in the layer's output. */
 typedef struct mbv2_column_group {
     mbv2_rows passing;
     uint16_t height, columns;
@@ -112,8 +113,8 @@ typedef struct mbv2_conv_stem_columns_dsp {
     mbv2_column_group group;
 } mbv2_conv_stem_columns_dsp;
 
-/* Depthwise 3x3, columns to one tile. Rows of the input stand in groups of `stride`, as said above; columns outside the
- * plane read as `zeros`. */
+/* Depthwise 3x3, columns to one tile. Rows of the input stand in groups of `stride`, as said above (windows: in `input`);
+ * columns outside the plane read as `zeros`. */
 typedef struct mbv2_depthwise_columns_dsp {
     mbv2_rows input, passing;
     mbv2_rows output;
@@ -163,8 +164,8 @@ typedef struct mbv2_fully_connected_dsp {
     int16_t centre, act_min, act_max; /* centre: 2 * output zero point + 1 */
 } mbv2_fully_connected_dsp;
 
-/* The name says the layouts: NHWC unless it says lines, columns, sums (output) or tile (input). A unit is a row, of kernels
- * on columns four pixels of one; to conv_1x1_tile and add those are a row of four pixels. */
+/* The name says the layouts: NHWC unless it says lines, columns, windows, sums (output) or tile (input). A unit is a row, of
+ * kernels on columns four pixels of one (on windows, of three); to conv_1x1_tile and add those are a row of four pixels. */
 MBV2_CODE_ATTRIBUTE void mbv2_conv_1x1_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
 MBV2_CODE_ATTRIBUTE void mbv2_conv_1x1_lines_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
 MBV2_CODE_ATTRIBUTE void mbv2_conv_1x1_tile_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
@@ -175,6 +176,9 @@ MBV2_CODE_ATTRIBUTE void mbv2_depthwise_conv_nhwc_s8_dsp(const mbv2_depthwise_nh
 MBV2_CODE_ATTRIBUTE void mbv2_conv_1x1_columns_s8_dsp(const mbv2_conv_1x1_columns_dsp *layer, uint8_t *arena, uint32_t unit);
 MBV2_CODE_ATTRIBUTE void mbv2_conv_stem_columns_s8_dsp(const mbv2_conv_stem_columns_dsp *layer, uint8_t *arena, uint32_t unit);
 MBV2_CODE_ATTRIBUTE void mbv2_depthwise_conv_columns_s8_dsp(const mbv2_depthwise_columns_dsp *layer, uint8_t *arena, uint32_t unit);
+MBV2_CODE_ATTRIBUTE void mbv2_conv_1x1_windows_s8_dsp(const mbv2_conv_1x1_columns_dsp *layer, uint8_t *arena, uint32_t unit);
+MBV2_CODE_ATTRIBUTE void mbv2_conv_stem_windows_s8_dsp(const mbv2_conv_stem_columns_dsp *layer, uint8_t *arena, uint32_t unit);
+MBV2_CODE_ATTRIBUTE void mbv2_depthwise_conv_windows_s8_dsp(const mbv2_depthwise_columns_dsp *layer, uint8_t *arena, uint32_t unit);
 MBV2_CODE_ATTRIBUTE void mbv2_conv_1x1_planes_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
 MBV2_CODE_ATTRIBUTE void mbv2_depthwise_conv_planes_s8_dsp(const mbv2_depthwise_planes_dsp *layer, uint8_t *arena, uint32_t unit);
 MBV2_CODE_ATTRIBUTE void mbv2_conv_1x1_sums_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
@@ -189,6 +193,10 @@ uint8_t *mbv2_lines_row(const mbv2_rows *lines, uint8_t *arena, uint32_t unit, u
 
 /* Column `unit` of row `row` of a group. */
 uint8_t *mbv2_group_column(const mbv2_column_group *group, const mbv2_rows *last, uint8_t *arena, uint32_t unit, uint32_t row);
+
+/* Column `unit` of row `row` of a window: [row][channel][word]. */
+enum { MBV2_WINDOW_ROWS = 3 };
+uint8_t *mbv2_window_column(const mbv2_rows *windows, uint8_t *arena, uint32_t unit, uint32_t row);
 
 /* One group of `pixels` (1..4) from its tile to lines at `out`, or to NHWC at `out`. */
 MBV2_CODE_ATTRIBUTE void mbv2_tile_to_lines(const mbv2_conv_1x1_dsp *layer, const int16_t *tile, uint8_t *out, uint32_t pixels);

@@ -21,6 +21,10 @@ uint8_t *mbv2_group_column(const mbv2_column_group *group, const mbv2_rows *last
     return (uint8_t *)mbv2_row(arena, row + 1 == group->rows ? last : &group->passing, unit);
 }
 
+uint8_t *mbv2_window_column(const mbv2_rows *windows, uint8_t *arena, uint32_t unit, uint32_t row) {
+    return (uint8_t *)mbv2_row(arena, windows, unit) + row * (windows->row_bytes / MBV2_WINDOW_ROWS);
+}
+
 void mbv2_tile_to_lines(const mbv2_conv_1x1_dsp *layer, const int16_t *tile, uint8_t *out, uint32_t pixels) {
     const int32_t line = layer->line_bytes;
     const uint32_t common = (uint32_t)layer->channels * (uint32_t)line;

@@ -36,7 +36,8 @@ typedef struct mbv2_tap_layer {
     unsigned h, w, c;
     const int16_t *order;     /* channel of each position; NULL: its own */
     unsigned columns;         /* units a row, where a unit is a column of four pixels; else 0 */
-    unsigned group;           /* of so many rows, the last of them in `rows`, the others in `passing` */
+    unsigned group;           /* of so many rows, the last of them in `rows`, the others in `passing`; where a column is of
+                                 `band` rows of a window, how far on the next row of windows begins */
     mbv2_rows passing;
 } mbv2_tap_layer;
 
@@ -77,9 +78,19 @@ static inline void mbv2_tap_column(const mbv2_tap_layer *tap, const uint8_t *are
     }
 }
 
+/* Of a window the rows that the row of windows before it has not made too. */
+static inline void mbv2_tap_window(const mbv2_tap_layer *tap, const uint8_t *arena, unsigned layer, uint32_t unit) {
+    const uint8_t *column = arena + tap->rows.offset + unit % tap->rows.rows * tap->rows.row_bytes;
+    for (unsigned r = unit < tap->columns ? 0 : tap->band - tap->group; r < tap->band; r++) {
+        const unsigned y = unit / tap->columns * tap->group + r - tap->top, x = unit % tap->columns * 4;
+        const uint8_t *part = column + r * (tap->rows.row_bytes / tap->band);
+        for (unsigned at = 0; y < tap->h && at < 4; at++) mbv2_tap_pixel(tap, part, at, layer, y, x + at);
+    }
+}
+
 static inline void mbv2_tap_row(const mbv2_tap_layer *tap, const uint8_t *arena, unsigned layer, uint32_t unit) {
     if (tap->columns) {
-        mbv2_tap_column(tap, arena, layer, unit);
+        (tap->band > 1 ? mbv2_tap_window : mbv2_tap_column)(tap, arena, layer, unit);
         return;
     }
     for (unsigned i = 0; i < tap->band; i++) {
