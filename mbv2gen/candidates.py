@@ -37,7 +37,10 @@ def candidates(
     for operator in network.operators:
         found = tuple(
             Candidate(
-                operator.name, contract, input_layout, output_layout,
+                operator.name,
+                contract,
+                input_layout,
+                output_layout,
                 contract.instructions(operator, network) * _times_made(operator, output_layout, network),
             )
             for contract in taking[operator.name]

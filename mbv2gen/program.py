@@ -17,7 +17,7 @@ from mbv2gen.dsp.ranges import Ranges
 from mbv2gen.packing.plain_calls import plain_work
 from mbv2gen.packing.tables import Table
 from mbv2gen.plan import Buffer, Plan
-from mbv2gen.planning.kernels import Access, macs
+from mbv2gen.planning.kernels import Access, macs, macs_again
 from mbv2gen.planning.schedule import FEED, Step
 from mbv2gen.planning.work import Work
 from mbv2gen.quantized_network import QuantizedNetwork
@@ -44,7 +44,8 @@ class Need:
 @dataclass(frozen=True)
 class Call:
     """One operator as a kernel call. A unit of a ``tight`` one is a column of four pixels, ``unit_columns`` a row;
-    ``passing`` is the second ring that it writes. ``inputs`` are all rings that it reads."""
+    ``passing`` is the second ring that it writes. ``inputs`` are all rings that it reads. ``macs_again``:
+    multiply-accumulates that are done once more, ``macs`` apart."""
 
     layer: int
     operator: str
@@ -70,6 +71,7 @@ class Call:
     input_shape: tuple[int, int, int]
     output_shape: tuple[int, int, int]
     macs: int
+    macs_again: int
     estimated_instructions: float
     live_bytes: int
 
@@ -119,6 +121,11 @@ class Program:
     @property
     def weights_bytes(self) -> int:
         return sum(call.weights_bytes for call in self.calls)
+
+    @property
+    def macs_again(self) -> int:
+        """Multiply-accumulates that are done once more to save memory."""
+        return sum(call.macs_again for call in self.calls)
 
     @property
     def parameters_bytes(self) -> int:
@@ -260,6 +267,7 @@ def _call(
         network.shape(operator.inputs[0]),
         network.shape(operator.outputs[0]),
         macs(operator, network),
+        macs_again(plan.candidates[step.layer], operator, network),
         plan.candidates[step.layer].instructions,
         plan.live_bytes[step.layer],
     )

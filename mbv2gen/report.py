@@ -43,6 +43,7 @@ def report(program: Program, occupied: Occupancy, aim: Objective, *, command: st
         "input": _tensor(program, program.network.inputs[0]),
         "output": _tensor(program, program.network.outputs[0]),
         "macs": program.network.macs,
+        "macs_again": program.macs_again,
         "ram": {
             "arena_bytes": program.arena_bytes,
             "arena_touched_bytes": None,

@@ -4,6 +4,7 @@ instructions as the kernels' contracts estimate them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from mbv2gen.planning import schedule
 from mbv2gen.planning.layouts import PlanarLines, UInt8Lines
+from mbv2gen.planning.ring_columns import WindowColumns4
 from mbv2gen.planning.schedule import Step
 from mbv2gen.program import Call, Program
 
@@ -58,14 +60,14 @@ def rows(program: Program) -> Rows | None:
     pushed = np.cumsum(sequence[:, 0] == 0)  # the caller is step 0 and runs when nothing else can
     row = np.maximum(pushed - 1, 0)  # rows of padding may be made before the first
 
-    def counted(total: str) -> RowWork:
-        work = [_by_unit(float(getattr(call, total)), call) for call in first]
+    def counted(total: Callable[[Call], float]) -> RowWork:
+        work = [_by_unit(total(call), call) for call in first]
         of_unit = [0.0 if step == 0 else work[step - 1][unit] for step, unit in sequence.tolist()]
         of_row = np.bincount(row, of_unit)
-        of_row[-1] += sum(getattr(call, total) for call in rest)
+        of_row[-1] += sum(map(total, rest))
         return RowWork(tuple(int(n) for n in np.rint(of_row)))
 
-    return Rows(counted("macs"), counted("estimated_instructions"))
+    return Rows(counted(lambda call: call.macs + call.macs_again), counted(lambda call: call.estimated_instructions))
 
 
 def _step(call: Call) -> Step:
@@ -83,8 +85,12 @@ def _step(call: Call) -> Step:
 
 
 def _by_unit(total: float, call: Call) -> Floats:
-    """An operator's work by units: the same for each, but that rows of padding cost nothing."""
+    """An operator's work by units: the same for each, but that rows of padding cost nothing, nor do a window's rows
+    outside the plane."""
     layout, shares = call.output.layout, np.ones(call.units)
     if isinstance(layout, PlanarLines | UInt8Lines):
         shares = np.array([layout.canonical_row(unit, call.output_shape) is not None for unit in range(call.units)])
+    if isinstance(layout, WindowColumns4):
+        windows = [len(layout.rows_of(window, call.output_shape)) for window in range(layout.windows)]
+        shares = np.repeat(np.array(windows, np.float64), call.unit_columns)
     return np.asarray(total * shares / shares.sum(), np.float64)

@@ -125,8 +125,9 @@ def _show_inspection(out: Terminal, found: Inspection) -> None:
 def pareto_(model: Path, **options: Any) -> None:
     """List the plans that no other beats in memory and instructions at once.
 
-    Instructions are estimates from the kernels; mbv2gen profile counts them. Weights fetched: bytes of weights that an
-    inference reads from flash.
+    Instructions are estimates from the kernels; mbv2gen profile counts them. MAC done again: multiply-accumulates that
+    save memory by computing rows anew instead of keeping them. Weights fetched: bytes of weights that an inference
+    reads from flash.
 
     Example: mbv2gen pareto model.onnx --target cortex-m7 --feed rows
     """
@@ -134,7 +135,7 @@ def pareto_(model: Path, **options: Any) -> None:
     chosen, quantized = _quantized(out, model, _given(options))
     with out.progress("plan") as tell:
         points = pareto(quantized, chosen, tell)
-    columns = ("arena B", "instructions, estimated", "more", "weights fetched B", "--optimize")
+    columns = ("arena B", "instructions, estimated", "more", "MAC done again", "weights fetched B", "--optimize")
     title = f"{quantized.source.file} for {chosen.target}, --feed {chosen.feed}"
     out.table(title, columns, [_point(point, points[0]) for point in points])
     out.line("with --arena-limit BYTES compile takes the fastest that fits")
@@ -151,7 +152,8 @@ def pareto_(model: Path, **options: Any) -> None:
 
 def _point(point: Point, fastest: Point) -> tuple[object, ...]:
     more = f"{100 * (point.instructions / fastest.instructions - 1):.1f} %"
-    return point.arena_bytes, point.instructions, more, point.weights_fetched, ", ".join(point.optimize)
+    again = point.macs_again or None
+    return point.arena_bytes, point.instructions, more, again, point.weights_fetched, ", ".join(point.optimize)
 
 
 def _shape(shape: Shape) -> str:

@@ -73,7 +73,10 @@ def compile_(model: Path, folder: Path, package: tuple[str, ...], **options: Any
     asked = " ".join(["", *compiler.planning_words(options["optimize"], options["arena_limit"])])
     out.line(f"RAM    {program.arena_bytes:,} B arena, {held} included{asked and f'; by{asked}'}")
     out.line(f"flash  {program.weights_bytes:,} B of weights, {program.parameters_bytes:,} B of parameters, and code")
-    out.line(f"work   {result.network.macs:,} MAC in {len(program.calls)} layers, {len(program.segments)} segments")
+    again = f", and {program.macs_again:,} again to save memory," if program.macs_again else ""
+    out.line(
+        f"work   {result.network.macs:,} MAC{again} in {len(program.calls)} layers, {len(program.segments)} segments"
+    )
     out.line(f"page   {folder / output_folder.PAGE}")
     for kind in package:
         out.line(f"package {folder / 'packages' / kind}")

@@ -76,7 +76,9 @@ def column_values(
     assert isinstance(layout, RowNHWC | Tile16 | RingColumns4 | WindowColumns4)
     outputs = _outputs(call, unit)
     made = [
-        layout.encode(_convolved(call, unit, _window(call, y, x), read, network, order), call.output_shape, call.work.order)
+        layout.encode(
+            _convolved(call, unit, _window(call, y, x), read, network, order), call.output_shape, call.work.order
+        )
         for y, x in outputs
     ]
     if not isinstance(layout, WindowColumns4):

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from mbv2gen.planning.kernels import Candidate, units
+from mbv2gen.planning.kernels import Candidate, rows_made, units
 from mbv2gen.quantized_network import QConv2D, QDepthwiseConv2D, QFullyConnected, QuantizedNetwork, weight_bits
 
 
@@ -21,8 +21,9 @@ def readings(network: QuantizedNetwork, chosen: tuple[Candidate, ...]) -> dict[s
     result = {}
     for operator, candidate in zip(network.operators, chosen, strict=True):
         if isinstance(operator, QConv2D | QDepthwiseConv2D | QFullyConnected):
-            h, w, _ = network.shape(operator.outputs[0])
+            shape = h, w, _ = network.shape(operator.outputs[0])
             rows = max(1, h // units(candidate, operator, network))  # that a unit makes
             groups = -(-rows * w // candidate.contract.pixels)
-            result[operator.name] = h // rows * groups, int(operator.weights.size) * weight_bits(operator) // 8
+            made = rows_made(candidate.output_layout, shape)
+            result[operator.name] = made // rows * groups, int(operator.weights.size) * weight_bits(operator) // 8
     return result

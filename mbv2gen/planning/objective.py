@@ -22,7 +22,9 @@ class Style:
 
 FAST = Style("fast", lambda contract: not contract.tight)
 LEAN = Style("lean", lambda contract: not (contract.tight or contract.wide))
-TIGHT = Style("tight", lambda contract: not (contract.wide or contract.recomputes), prefers=lambda contract: contract.tight)
+TIGHT = Style(
+    "tight", lambda contract: not (contract.wide or contract.recomputes), prefers=lambda contract: contract.tight
+)
 AGAIN = Style(
     "again",
     lambda contract: contract.recomputes or not (contract.wide or RingColumns4 in (contract.reads, contract.writes)),
@@ -57,7 +59,7 @@ class Objective:
     @property
     def unlimited(self) -> Objective:
         """What takes the least memory with the styles of this one."""
-        return SIZE if self.is_small else RAM
+        return SIZE if self.is_small else RECOMPUTING if AGAIN in self.styles else RAM
 
 
 SPEED = Objective("speed", (FAST,), (FAST,))
@@ -66,7 +68,8 @@ _ALL = (FAST, LEAN, TIGHT)
 # Where the pieces of the fastest plan fit one by one, but not all together, those of slower ones may.
 _SLOWER = tuple(Objective("ram", _ALL, styles) for styles in ((LEAN, TIGHT), (TIGHT,)))
 RAM = Objective("ram", _ALL, _ALL, rivals=(BALANCED, *_SLOWER))
-RECOMPUTING = Objective("recomputing", (*_ALL, AGAIN), (*_ALL, AGAIN), rivals=(RAM,))
+_ANY = (*_ALL, AGAIN)
+RECOMPUTING = Objective("recomputing", _ANY, _ANY, rivals=(Objective("recomputing", _ANY, (TIGHT, AGAIN)),))
 SIZE = Objective("size", (COMPACT,), (COMPACT,))
 OBJECTIVES = {objective.name: objective for objective in (RAM, BALANCED, SPEED, SIZE)}
 

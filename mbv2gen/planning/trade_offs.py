@@ -8,14 +8,15 @@ tight, and the others use the room that is there anyway.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from mbv2gen.candidates import choose
 from mbv2gen.errors import Mbv2genError
 from mbv2gen.plan import ARENA_ALIGN, Plan, aligned, placed
 from mbv2gen.planning.cuts import Path, Pieces
 from mbv2gen.planning.kernels import Candidate
-from mbv2gen.planning.objective import RAM, SPEED, Objective, Style
+from mbv2gen.planning.objective import RAM, RECOMPUTING, SPEED, Objective, Style
 from mbv2gen.planning.timeline import Problem
 from mbv2gen.quantized_network import QuantizedNetwork
 
@@ -36,33 +37,54 @@ def plan_for(
 
     Raises Mbv2genError where no plan keeps within the objective's limit.
     """
-    search = _Search(network, options, (*objective.styles, *objective.arena_styles), feed, keep_input)
 
     def moved(plan: Plan) -> Plan:
         return plan if input_align == 1 else plan.with_input_at(network.inputs[0], input_align)
 
+    def found(aim: Objective) -> Plan:
+        search = _Search(network, options, (*aim.styles, *aim.arena_styles), feed, keep_input)
+        return _found(search, aim, moved)
+
+    best = found(objective)
+    if objective.limit is None or best.arena_bytes <= objective.limit:
+        return best
+    if not objective.is_small and _can_recompute(options):
+        best = min(best, found(replace(RECOMPUTING, limit=objective.limit)), key=lambda plan: plan.arena_bytes)
+    if best.arena_bytes > objective.limit:
+        raise Mbv2genError(_refusal(network, options, best, objective))
+    return best
+
+
+def _found(search: _Search, objective: Objective, moved: Callable[[Plan], Plan]) -> Plan:
+    """The best plan, ``moved``; where none keeps within the limit, the one in the least memory."""
     if objective.limit is None:
         return moved(search.best(objective))
     within = search.plans(objective.styles, min(search.least_bytes(objective.arena_styles), objective.limit))
     fitting = next((plan for plan in map(moved, within) if plan.arena_bytes <= objective.limit), None)
-    best = fitting or moved(search.best(objective.unlimited))
-    if best.arena_bytes > objective.limit:
-        raise Mbv2genError(_refusal(network, options, best, objective.limit))
-    return best
+    return fitting or moved(search.best(objective.unlimited))
 
 
 def front(
     network: QuantizedNetwork, options: Options, *, feed: str = "frame", keep_input: bool = False
 ) -> tuple[Plan, ...]:
-    """The plans that no other beats in arena and instructions at once, the fastest first."""
+    """The plans that no other beats in arena and instructions at once, the fastest first; those that recompute take
+    less memory than all others."""
     search = _Search(network, options, RAM.styles, feed, keep_input)
     found = list(search.plans(RAM.styles, search.least_bytes(SPEED.styles)))
     found.append(search.best(RAM))
+    if _can_recompute(options):
+        recomputing = _Search(network, options, RECOMPUTING.styles, feed, keep_input)
+        found += recomputing.plans(RECOMPUTING.styles, min(plan.arena_bytes for plan in found) - ARENA_ALIGN)
+        found.append(recomputing.best(RECOMPUTING))
     best: list[Plan] = []
     for plan in sorted(found, key=lambda plan: (plan.instructions, plan.arena_bytes)):
         if not best or plan.arena_bytes < best[-1].arena_bytes:
             best.append(plan)
     return tuple(best)
+
+
+def _can_recompute(options: Options) -> bool:
+    return any(one.contract.recomputes for found in options.values() for one in found)
 
 
 class _Search:
@@ -127,15 +149,16 @@ class _Search:
         return sorted({self._kit[style] for style in styles})
 
 
-def _refusal(network: QuantizedNetwork, options: Options, least: Plan, limit: int) -> str:
-    """Why nothing fits into ``limit`` bytes, and what would."""
+def _refusal(network: QuantizedNetwork, options: Options, least: Plan, objective: Objective) -> str:
+    """Why nothing fits into the objective's limit, and what would."""
+    aim = RECOMPUTING if not objective.is_small and _can_recompute(options) else objective.unlimited
     ways = {}
     if least.keep_input:
-        ways["without --keep-input"] = plan_for(network, options, RAM, feed=least.feed)
+        ways["without --keep-input"] = plan_for(network, options, aim, feed=least.feed)
     if least.feed != "rows":
-        ways["with --feed rows"] = plan_for(network, options, RAM, feed="rows")
+        ways["with --feed rows"] = plan_for(network, options, aim, feed="rows")
     fewer = [f", {way} {plan.arena_bytes:,} B" for way, plan in ways.items() if plan.arena_bytes < least.arena_bytes]
     return (
-        f"{network.source.file}: --arena-limit {limit}: no plan fits; the least takes {least.arena_bytes:,} B"
+        f"{network.source.file}: --arena-limit {objective.limit}: no plan fits; the least takes {least.arena_bytes:,} B"
         f"{''.join(fewer)}; below that only a network of less width or resolution goes"
     )
