@@ -53,38 +53,34 @@ def columns_written(call: Call, unit: int) -> list[tuple[Buffer, int]]:
 
 
 def columns_made(call: Call, unit: int, data: Int8s) -> Iterator[tuple[int, int, Int8s]]:
-    """(row, first pixel, int8 [4][c]) of the columns that a unit has made, for the first time where rows are made again;
+    """(row, first pixel, int8 [4][c]) of the columns that a unit has made, but for those of rows that are made again;
     ``data`` are the bytes it has written."""
     outputs, layout = _outputs(call, unit), call.output.layout
+    assert isinstance(layout, RowNHWC | Tile16 | RingColumns4 | WindowColumns4)
+    before = range(0)
     if isinstance(layout, WindowColumns4):
         window = unit // call.unit_columns
-        before = layout.rows_of(window - 1, call.output_shape) if window else range(0)
-        for y, x in outputs:
-            if y not in before:
-                yield y, x, layout.decode(layout.part(data, window, y), call.output_shape, call.work.order)
-        return
-    assert isinstance(layout, RowNHWC | Tile16 | RingColumns4)
-    for (y, x), part in zip(outputs, data.reshape(len(outputs), -1), strict=True):
-        yield y, x, layout.decode(part, call.output_shape, call.work.order)
+        parts = [layout.part(data, window, y) for y, _ in outputs]
+        before = layout.rows_of(window - 1, call.output_shape) if window else before
+    else:
+        parts = list(data.reshape(len(outputs), -1))
+    for (y, x), part in zip(outputs, parts, strict=True):
+        if y not in before:
+            yield y, x, layout.decode(part, call.output_shape, call.work.order)
 
 
 def column_values(
     call: Call, unit: int, read: dict[tuple[int, int], Int8s], network: QuantizedNetwork, order: Order | None
 ) -> Int8s:
     """The bytes of the columns that a unit makes; ``order`` is the input's."""
-    layout = call.output.layout
+    outputs, layout = _outputs(call, unit), call.output.layout
     assert isinstance(layout, RowNHWC | Tile16 | RingColumns4 | WindowColumns4)
-    outputs = _outputs(call, unit)
-    made = [
-        layout.encode(
-            _convolved(call, unit, _window(call, y, x), read, network, order), call.output_shape, call.work.order
-        )
-        for y, x in outputs
-    ]
+    made = [_convolved(call, unit, _window(call, y, x), read, network, order) for y, x in outputs]
+    parts = [layout.encode(pixels, call.output_shape, call.work.order) for pixels in made]
     if not isinstance(layout, WindowColumns4):
-        return np.concatenate(made)
+        return np.concatenate(parts)
     data = np.full(layout.row_bytes(call.output_shape), OUTSIDE, np.int8)
-    for (y, _), part in zip(outputs, made, strict=True):
+    for (y, _), part in zip(outputs, parts, strict=True):
         layout.part(data, unit // call.unit_columns, y)[:] = part
     return data
 

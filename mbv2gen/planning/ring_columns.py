@@ -107,7 +107,8 @@ class WindowColumns4:
 
     def part(self, data: Int8Array, window: int, row: int) -> Int8Array:
         """Of the bytes of a column those of a row of the tensor."""
-        return data.reshape(WINDOW_ROWS, -1)[row - window * self.step + self.above]
+        part: Int8Array = data.reshape(WINDOW_ROWS, -1)[row - window * self.step + self.above]
+        return part
 
     def decode(self, data: Int8Array, shape: Shape, order: Order | None = None) -> Int8Array:
         """int8 [part_bytes] -> int8 [4][c]; position k of the layout holds channel order[k]."""
