@@ -80,7 +80,7 @@ def _step(call: Call) -> Step:
         call.reduces,
         in_place=False,
         accumulates=call.accumulates,
-        band=call.band,
+        band=call.places_a_unit,
     )
 
 

@@ -14,7 +14,7 @@ from mbv2gen.dsp.ranges import ranges
 from mbv2gen.plan import Plan, plan
 from mbv2gen.planning.kernels import PLAIN, Candidate
 from mbv2gen.planning.layouts import Sums
-from mbv2gen.planning.objective import TIGHT
+from mbv2gen.planning.objective import TIGHT, Style
 from mbv2gen.program import Call, Program, program
 from mbv2gen.quantized_network import QuantizedNetwork
 
@@ -55,15 +55,20 @@ def rows_that_differ(complete: Program, x: NDArray[np.int8]) -> list[str]:
 
 
 def planned_tight(
-    network: QuantizedNetwork, operators: Collection[str], *, feed: str = "frame", target: str = "cortex-m7"
+    network: QuantizedNetwork,
+    operators: Collection[str],
+    *,
+    feed: str = "frame",
+    target: str = "cortex-m7",
+    style: Style = TIGHT,
 ) -> Program:
-    """With tight kernels where ``operators`` can have them, no wide ones."""
+    """With tight kernels of a ``style`` where ``operators`` can have them, no wide ones."""
     known = ranges(network)
     options = {
         name: tuple(one for one in found if name in operators or not one.contract.tight)
         for name, found in candidates.candidates(network, targets.find(target).family, known).items()
     }
-    return program(network, plan(network, candidates.choose(network, options, TIGHT), feed=feed), target, known)
+    return program(network, plan(network, candidates.choose(network, options, style), feed=feed), target, known)
 
 
 def is_seen(call: Call) -> bool:

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from c_libraries import Inference, library
+from mobilenets import one_block
 from numpy.typing import NDArray
-from planned import planned
+from planned import planned, planned_tight
 from random_networks import random_images, random_network
 from small_models import write_network
 from toy_network import needs_arm_compiler, needs_host_compiler, needs_qemu
@@ -95,6 +96,15 @@ def test_the_rows_macs_are_all_the_networks(seed: int) -> None:
     assert len(work.macs.counted) == 13
     assert sum(work.macs.counted) == sum(call.macs for call in complete.calls)
     assert work.macs.mean * 13 == pytest.approx(sum(work.macs.counted))
+
+
+def test_where_a_layer_by_rows_stands_before_columns_the_rows_macs_are_all_the_networks() -> None:
+    network = one_block((24, 24), 2, "torch")
+    complete = planned_tight(network, [operator.name for operator in network.operators], feed="rows")
+    assert [call.tight for call in complete.calls] == [False, True, True, True]
+    work = row_work.rows(complete)
+    assert work is not None
+    assert sum(work.macs.counted) == sum(call.macs for call in complete.calls)
 
 
 def test_a_frame_has_no_rows() -> None:
