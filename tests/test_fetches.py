@@ -13,9 +13,14 @@ from mbv2gen.dsp.kernels import DSP
 from mbv2gen.dsp.ranges import ranges
 from mbv2gen.planning.fetches import readings, weights_fetched
 from mbv2gen.planning.kernels import PLAIN
-from mbv2gen.planning.objective import FAST, LEAN
+from mbv2gen.planning.objective import AGAIN, FAST, LEAN
 
-FAMILIES = {"plain": (PLAIN, FAST), "lean": (DSP + PLAIN, LEAN), "fast": (DSP + PLAIN, FAST)}
+FAMILIES = {
+    "plain": (PLAIN, FAST),
+    "lean": (DSP + PLAIN, LEAN),
+    "fast": (DSP + PLAIN, FAST),
+    "again": (DSP + PLAIN, AGAIN),
+}
 
 
 @functools.cache
@@ -43,6 +48,8 @@ def counted(family: str) -> dict[str, tuple[int, int]]:
         ("fast", "block8_project", 3 * 3),  # three bands of two rows
         ("fast", "block15_expand", 3),  # nine pixels: four, four and one
         ("fast", "classifier", 1),
+        ("again", "block1_expand", (24 * 3 - 1) * 12),  # 24 windows of three rows at stride 2, one row above the plane
+        ("again", "block2_expand", (24 * 3 - 2) * 6),  # at stride 1, one row above and one below
     ],
 )
 def test_weights_are_read_as_often_as_the_loops_say(family: str, operator: str, times: int) -> None:
