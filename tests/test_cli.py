@@ -16,7 +16,7 @@ from command_line import Ended, assert_refused, command
 from onnx import TensorProto, helper, numpy_helper
 from onnx_models import Builder, build, saved
 from PIL import Image
-from small_models import CLASSES, SIZE, pixels, save_pixels, save_small_model, small_model
+from small_models import CLASSES, SIZE, layers, pixels, save_pixels, save_small_model, small_model
 from test_output_folder import contents
 from tflite_micro.python.tflite_micro import runtime
 from toy_network import needs_arm_compiler, needs_host_compiler, needs_qemu
@@ -345,6 +345,22 @@ def test_pareto_lists_plans_that_compile_takes(tmp_path: Path, capsys: Capture) 
         assert report["ram"]["arena_bytes"] == point["arena_bytes"]
         assert report["flash"]["weights_bytes"] <= point["weights_fetched"] <= report["macs"]
     assert f"{points[0]['arena_bytes']:,}" in command(capsys, "pareto", model, *words[:-1]).out
+
+
+def test_pareto_lists_plans_that_make_rows_again_and_a_limit_takes_one(tmp_path: Path, capsys: Capture) -> None:
+    model = saved(build(layers, (1, 3, 24, 64)), tmp_path, "wide.onnx")
+    words = ("--target", "cortex-m7", "--feed", "rows", "--json")
+    points = json.loads(command(capsys, "pareto", model, *words).out)["plans"]
+    least, ram = points[-1], next(point for point in points if "ram" in point["optimize"])
+    assert (ram["macs_again"], least["optimize"]) == (0, [])
+    assert least["macs_again"] > 0
+    assert f"{least['macs_again']:,}" in command(capsys, "pareto", model, *words[:-1]).out
+    limit = ("--arena-limit", least["arena_bytes"], "-o", tmp_path / "out")
+    report = json.loads(command(capsys, "compile", model, *words, *limit).out)["report"]
+    assert (report["ram"]["arena_bytes"], report["macs_again"]) == (least["arena_bytes"], least["macs_again"])
+    said = f"{report['macs']:,} MAC, and {least['macs_again']:,} "
+    assert f"{said}done again to save memory" in (tmp_path / "out" / "wide.h").read_text()
+    assert f"{said}again to save memory" in command(capsys, "compile", model, *words[:-1], *limit).out
 
 
 def test_inspect_draws_the_plan_of_a_model_as_of_its_output(tmp_path: Path, capsys: Capture) -> None:

@@ -120,11 +120,12 @@ def _tiles(report: Report, memories: tuple[MemoryView, MemoryView]) -> tuple[Til
     top = (report["accuracy"] or {}).get("top1") or {}
     counted, macs = report["instructions"], report["macs"]
     parts = " + ".join(part.name for part in ram.parts)
+    again = f", {scale.short(report['macs_again'])} again to save memory" if report.get("macs_again") else ""
     rest = f"without {' and '.join(flash.missing)}" if flash.missing else "all of it"
     tiles = [
         Tile("RAM", f"{ram.used:,}", "B", parts),
         Tile("Flash", f"{flash.used:,}", "B", rest),
-        Tile("Work", scale.short(macs), "MAC", f"{len(report['layers'])} layers"),
+        Tile("Work", scale.short(macs), "MAC", f"{len(report['layers'])} layers{again}"),
     ]
     if counted is None:
         estimated = sum(layer["instructions_estimated"] for layer in report["layers"])
