@@ -17,8 +17,9 @@ from networks import DIGITS_NET, ROOT, Net, Seeded, load, trained_nets
 from mbv2gen import candidates, program, program_interpreter, progress, targets
 from mbv2gen.dsp.ranges import ranges
 from mbv2gen.errors import Mbv2genError
+from mbv2gen.plan import Plan
 from mbv2gen.planning import trade_offs
-from mbv2gen.planning.objective import BALANCED, RAM
+from mbv2gen.planning.objective import BALANCED, RAM, RECOMPUTING
 
 FAST, SMALL = "cortex-m7", "cortex-m0"
 
@@ -56,7 +57,8 @@ ELSEWHERE = (
 @dataclass(frozen=True)
 class Planned:
     """One network, planned for one target and one way of feeding. ``seconds`` of CPU time, checks excluded.
-    ``least_bytes``: the arena by --optimize ram."""
+    ``least_bytes``: the arena by --optimize ram; ``again_bytes``: the least where rows may be made again, in
+    ``more_instructions`` by the contracts' estimates (0.1: 10 % more); None where no kernel can."""
 
     net: Net
     image_bytes: int
@@ -65,6 +67,8 @@ class Planned:
     feed: str
     arena_bytes: int
     least_bytes: int
+    again_bytes: int | None
+    more_instructions: float | None
     seconds: float
 
     @property
@@ -93,10 +97,20 @@ def plans(net: Net) -> tuple[Planned, ...]:
             one = trade_offs.plan_for(network, kernels, BALANCED, feed=feed)
             seconds = choosing + time.process_time() - started
             least = trade_offs.plan_for(network, kernels, RAM, feed=feed)
-            for planned in (one, least):
-                program_interpreter.check_arena(program.program(network, planned, target, known))
-            made.append(Planned(net, h * w * c, w * c, target, feed, one.arena_bytes, least.arena_bytes, seconds))
+            again = trade_offs.plan_for(network, kernels, RECOMPUTING, feed=feed) if target == FAST else None
+            for planned in (one, least, again):
+                if planned is not None:
+                    program_interpreter.check_arena(program.program(network, planned, target, known))
+            sizes = one.arena_bytes, least.arena_bytes, *against_least(again, least)
+            made.append(Planned(net, h * w * c, w * c, target, feed, *sizes, seconds))
     return tuple(made)
+
+
+def against_least(again: Plan | None, least: Plan) -> tuple[int | None, float | None]:
+    """Bytes of a plan that makes rows again, and how many more instructions it takes; none where it saves nothing."""
+    if again is None or again.arena_bytes >= least.arena_bytes:
+        return None, None
+    return again.arena_bytes, again.instructions / least.instructions - 1
 
 
 def plan_all(chosen: tuple[Net, ...]) -> list[Planned]:
@@ -143,12 +157,34 @@ def fed_rows(made: list[Planned]) -> list[list[object]]:
     return rows
 
 
+def again_rows(made: list[Planned]) -> list[list[object]]:
+    fast = [one for one in made if one.target == FAST]
+    rows: list[list[object]] = []
+    for frame, fed in zip(fast[::2], fast[1::2], strict=True):
+        row: list[object] = [frame.net.title]
+        for one in (frame, fed):
+            if one.again_bytes is None or one.more_instructions is None:
+                row += [one.least_bytes, None, None, None]
+                continue
+            less = 1 - one.again_bytes / one.least_bytes
+            row += [
+                one.least_bytes,
+                one.again_bytes,
+                f"{100 * less:.1f} %",
+                f"{100 * one.more_instructions:.1f} %",
+            ]
+        rows.append(row)
+    return rows
+
+
 def document(made: list[Planned]) -> list[str]:
     """The parts of docs/memory.md."""
     first = next(one for one in made if one.target == FAST and one.feed == "frame" and one.net == Seeded(0.35, 96))
     most, aim, last = ("Cortex-M7", "at most", ""), ("`ram`", "aim", ""), ("Cortex-M0", "planning, s (M7 / M0)")
     frame = ("net", "image", *most, *aim, *last)
     fed = ("net", *most, "caller's row", "sum", *aim, "bound", *last)
+    columns = ("`ram`", "rows made again", "less", "more instructions")
+    again = ("net", *(f"{feed}, {what}" for feed in ("frame", "rows") for what in columns))
     return [
         "# Memory",
         "Made by `make memory`; do not edit. Bytes of the arena: every tensor, ring, tile, padding and scratch of an "
@@ -168,6 +204,12 @@ def document(made: list[Planned]) -> list[str]:
         "The caller needs a row of his own to push; the sum is what the two take. *Bound* is the least that any order "
         "of rows can need where no MAC is computed twice.",
         tables.table(fed, fed_rows(made)),
+        "## Rows made again",
+        "Below `ram` only plans go that make expanded rows again for each row of windows instead of keeping them: "
+        "`--arena-limit` takes them where nothing else fits, `pareto` lists them. The least that they take on a "
+        "Cortex-M7, and how many more instructions than `ram`, as the kernels' contracts estimate (docs/fusion.md "
+        "counts some). A dash: they take no less.",
+        tables.table(again, again_rows(made)),
     ]
 
 
