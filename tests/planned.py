@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbv2gen import candidates, int8_reference, program_interpreter, targets
+from mbv2gen.dsp.call_fields import FASTEST, BodySet
 from mbv2gen.dsp.ranges import ranges
 from mbv2gen.plan import Plan, plan
 from mbv2gen.planning.kernels import PLAIN, Candidate
@@ -61,6 +62,7 @@ def planned_tight(
     feed: str = "frame",
     target: str = "cortex-m7",
     style: Style = TIGHT,
+    bodies: BodySet = FASTEST,
 ) -> Program:
     """With tight kernels of a ``style`` where ``operators`` can have them, no wide ones."""
     known = ranges(network)
@@ -68,7 +70,8 @@ def planned_tight(
         name: tuple(one for one in found if name in operators or not one.contract.tight)
         for name, found in candidates.candidates(network, targets.find(target).family, known).items()
     }
-    return program(network, plan(network, candidates.choose(network, options, style), feed=feed), target, known)
+    made = plan(network, candidates.choose(network, options, style), feed=feed)
+    return program(network, made, target, known, bodies)
 
 
 def is_seen(call: Call) -> bool:
