@@ -118,14 +118,19 @@ def kernel_files(program: Program) -> tuple[str, ...]:
     """The kernel files a program needs, and only those."""
     dot = tuple(header for header, bodies in _DOT.items() if bodies & set(program.bodies))
     bodies = sorted({_FILES.get(body, body) for body in program.bodies})
-    dsp = ("mbv2_dsp.h", "mbv2_dsp_bodies.h", "mbv2_dsp_rows.c", "mbv2_dsp_twins.c") if program.inner_bodies else ()
+    inner = program.inner_bodies
+    dsp = ("mbv2_dsp.h", "mbv2_dsp_bodies.h", "mbv2_dsp_rows.c", "mbv2_dsp_twins.c") if inner else ()
     structs = {struct for call in program.calls for _, struct, _ in call.work.structs}
     general = ("mbv2_dsp_general.c",) if "mbv2_general" in structs else ()
-    few = ("mbv2_dsp_few.h",) if any(body.startswith(FEW) for body in program.inner_bodies) else ()
+    few = ("mbv2_dsp_few.h",) if any(body.startswith(FEW) for body in inner) else ()
+    halves = dsp_bodies.FOUR_BITS & set(inner)
+    four_bits = ("mbv2_dsp_four_bits.h", "mbv2_dsp_four_bits_twins.c") if halves else ()
+    few_halves = ("mbv2_dsp_four_bits_few.h",) if few and halves else ()
     sums = ("mbv2_tap_sums.h",) if "conv_1x1_sums_s8_dsp" in program.bodies else ()
     pixels = program.network.pixel_input
     resize = ("mbv2_pixels.h", "mbv2_pixels.c") if pixels is not None and pixels.resize in INTEGER_RESIZES else ()
-    return COMMON + resize + dot + dsp + general + few + sums + tuple(f"mbv2_{body}.c" for body in bodies)
+    optional = (*resize, *dot, *dsp, *four_bits, *general, *few, *few_halves, *sums)
+    return (*COMMON, *optional, *(f"mbv2_{body}.c" for body in bodies))
 
 
 def _needs(program: Program) -> list[Need]:

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import subprocess
 from pathlib import Path
 
+import numpy as np
 from board_images import flags, link
 from processes import run, successful
 
@@ -16,18 +18,44 @@ from mbv2gen.resources import templates_dir
 
 HARNESS = Path(__file__).parent / "dsp_harness"
 KERNELS = templates_dir() / "kernels"
-TWINS = KERNELS / "mbv2_dsp_twins.c"
+TWINS = (KERNELS / "mbv2_dsp_twins.c", KERNELS / "mbv2_dsp_four_bits_twins.c")
+HEADERS = (KERNELS / "mbv2_dsp_bodies.h", KERNELS / "mbv2_dsp_four_bits.h")
 STRICT = ("-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wsign-conversion", "-Werror")
 UNDER_ANOTHER_NAME = ("-U__ARM_FEATURE_DSP", "-DMBV2_TWIN(body)=twin_##body")
+
+
+def twin_objects(compiler: str | Path, *options: str | Path, where: Path) -> list[str]:
+    """The twins, each file compiled -> their objects in ``where``."""
+    for source in TWINS:
+        successful(compiler, *options, "-c", source, "-o", f"{source.stem}.o", where=where)
+    return [f"{source.stem}.o" for source in TWINS]
+
+
+def twin_library(folder: Path) -> ctypes.CDLL:
+    """The twins under the names of the bodies, for the host."""
+    successful(
+        toolchain.require_host_compiler(), "-std=c11", "-O2", "-shared", "-fPIC", *TWINS, "-o", folder / "twins.so"
+    )
+    return ctypes.CDLL(str(folder / "twins.so"))
+
+
+def called(twins: ctypes.CDLL, body: str, *arguments: object) -> None:
+    """Arrays as pointers, (array, offset) as a pointer behind its begin, numbers as int32."""
+
+    def pointer(value: object) -> object:
+        if isinstance(value, tuple):
+            return ctypes.c_void_p(value[0].ctypes.data + value[1])
+        return ctypes.c_void_p(value.ctypes.data) if isinstance(value, np.ndarray) else ctypes.c_int32(value)  # type: ignore[arg-type]  # what is no array is an integer
+
+    getattr(twins, f"mbv2_{body}_dsp")(*map(pointer, arguments))
 
 
 def board_program(board: Board, folder: Path) -> Path:
     """The harness with the bodies scheduled for the board's core -> its ELF in ``folder``."""
     (folder / "bodies.S").write_text(render(board.core, BODIES))
     options = (*flags(board), "-std=c11", "-O2", "-fno-builtin", f"-I{KERNELS}")
-    successful(toolchain.require_arm_compiler(), *options, *UNDER_ANOTHER_NAME, "-c", TWINS, "-o", "twins.o",
-               where=folder)  # fmt: skip
-    sources = (*(HARNESS / name for name in ("main.c", "count.c", "strings.c")), "twins.o", "bodies.S")
+    twins = twin_objects(toolchain.require_arm_compiler(), *options, *UNDER_ANOTHER_NAME, where=folder)
+    sources = (*(HARNESS / name for name in ("main.c", "count.c", "strings.c")), *twins, "bodies.S")
     return link(board, folder, sources, "-O2", f"-I{KERNELS}")
 
 
@@ -45,7 +73,7 @@ def host_program(folder: Path) -> Path:
     """The harness with twins in the place of the bodies too, under the address and undefined-behaviour sanitizers."""
     compiler = toolchain.require_host_compiler()
     flags = ("-std=c11", "-O1", "-g", f"-I{KERNELS}", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
-    successful(compiler, *flags, *UNDER_ANOTHER_NAME, "-c", TWINS, "-o", "twins.o", where=folder)
-    sources = (HARNESS / "main.c", HARNESS / "count.c", TWINS)
-    successful(compiler, *flags, *sources, "twins.o", "-o", "harness", where=folder)
+    twins = twin_objects(compiler, *flags, *UNDER_ANOTHER_NAME, where=folder)
+    sources = (HARNESS / "main.c", HARNESS / "count.c", *TWINS)
+    successful(compiler, *flags, *sources, *twins, "-o", "harness", where=folder)
     return folder / "harness"

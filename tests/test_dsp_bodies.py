@@ -8,12 +8,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from dsp_programs import KERNELS, STRICT, TWINS, board_program, host_program, run_on_board
+from dsp_programs import HEADERS, KERNELS, STRICT, board_program, host_program, run_on_board, twin_objects
 from processes import run, successful
 
 from mbv2gen.dsp import shifts as dsp_shifts
 from mbv2gen.dsp.assembly import CORES
-from mbv2gen.dsp.bodies import BODIES, render
+from mbv2gen.dsp.bodies import BODIES, FOUR_BITS, render
 from mbv2gen.hardware import boards, toolchain
 from mbv2gen.hardware.board import Board
 
@@ -73,6 +73,14 @@ def test_instruction_counts_do_not_depend_on_data_and_reach_what_the_design_says
     assert per_mac("pw_lin4", 48, 8, 4) < 0.97
     assert per_mac("pw_lin4", 144, 24, 4) < 0.85
     assert per_mac("pw_gap4", 112, 1280, 4) < 0.84
+    for body, *shape in (
+        ("pw_relu4", 16, 96, 4),
+        ("pw_relu4", 56, 336, 4),
+        ("pw_lin4", 96, 16, 4),
+        ("pw_lin4", 336, 112, 4),
+        ("pw_gap4", 112, 1280, 4),
+    ):
+        assert per_mac(f"{body}_n", *shape) < 1.16 * per_mac(body, *shape)
     assert per_mac("fc8_fold", 1280, 512, 1) < 0.98
     assert per_mac("dw_rows1", 16, 1, 48) / 9 < 1.71
     assert per_mac("dw_rows1_rest2", 96, 1, 18) / 9 < 1.81
@@ -169,14 +177,14 @@ def test_the_assembly_is_empty_on_the_host(tmp_path: Path) -> None:
 def test_twins_compile_without_a_warning(compiler: str, options: list[str], tmp_path: Path) -> None:
     if shutil.which(compiler) is None:
         pytest.skip(f"{compiler} is not installed")
-    successful(compiler, *options, *STRICT, "-O2", "-c", TWINS, "-o", tmp_path / "twins.o")
+    twin_objects(compiler, *options, *STRICT, "-O2", where=tmp_path)
 
 
 @EACH_CORE
 def test_every_body_shifts_by_what_parameters_are_solved_for(core: str) -> None:
     """The immediates of its saturations; bodies that shift by a register have none."""
     kinds = {
-        r"pw_(relu|stem|gap)\d": dsp_shifts.PACKED_SHIFT,
+        r"pw_(relu|stem|gap)\d(_n)?": dsp_shifts.PACKED_SHIFT,
         r"pw_relu\d_x": dsp_shifts.UNPACKED_SHIFT,
         r"dw_\w+": dsp_shifts.DEPTHWISE_SHIFT,
         r"add_mla": dsp_shifts.ADD_SHIFT,
@@ -188,11 +196,11 @@ def test_every_body_shifts_by_what_parameters_are_solved_for(core: str) -> None:
         by_register = name == "mbv2_requant_s8_dsp" or name.startswith("mbv2_pw_lin")  # but for the last bit
         assert immediates == ({1} if by_register else {shift} - {None}), name
         found += shift is not None
-    assert found == 12 + 4 + 13 + 1
+    assert found == 12 + 8 + 4 + 13 + 1
 
 
 def test_the_header_names_the_same_shifts() -> None:
-    header = (KERNELS / "mbv2_dsp_bodies.h").read_text()
+    header = HEADERS[0].read_text()
     named = {name: int(value) for name, value in re.findall(r"MBV2_DSP_(\w+_SHIFT) = (\d+)", header)}
     assert named == {name: getattr(dsp_shifts, name) for name in dir(dsp_shifts) if name.endswith("_SHIFT")}
 
@@ -211,15 +219,17 @@ def test_all_schedules_hold_the_same_instructions(core: str) -> None:
 
 
 def test_every_body_is_declared_and_has_a_twin_of_its_name() -> None:
-    header = (KERNELS / "mbv2_dsp_bodies.h").read_text()
-    assert set(re.findall(r"mbv2_\w+_dsp\b", header)) == set(BODIES)
+    common, four_bits = (set(re.findall(r"mbv2_\w+_dsp\b", header.read_text())) for header in HEADERS)
+    assert common == set(BODIES) - FOUR_BITS
+    assert four_bits >= FOUR_BITS
 
 
 @needs_host_compiler
 def test_twins_define_every_body(tmp_path: Path) -> None:
-    successful(toolchain.require_host_compiler(), "-c", TWINS, "-o", tmp_path / "twins.o")
-    defined = successful("nm", "--defined-only", "-g", tmp_path / "twins.o")
-    assert {line.split()[-1] for line in defined.splitlines()} == set(BODIES)
+    objects = twin_objects(toolchain.require_host_compiler(), where=tmp_path)
+    for name, bodies in zip(objects, (set(BODIES) - FOUR_BITS, FOUR_BITS), strict=True):
+        defined = successful("nm", "--defined-only", "-g", tmp_path / name)
+        assert {line.split()[-1] for line in defined.splitlines()} == bodies
 
 
 @EACH_CORE

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from dsp_programs import TWINS
+from dsp_programs import called, twin_library
 from numpy.typing import NDArray
-from processes import successful
 
 from mbv2gen.arithmetic import multiply_by_quantized_multiplier
 from mbv2gen.dsp.tiles import NOTHING, STEM1_PAIRS, STEM3_PAIRS, Pairs, byte_pairs, expand_pairs
@@ -32,20 +32,8 @@ SEVERAL_PIXELS = pytest.mark.parametrize("pixels", [4, 3, 2, 1])
 
 @pytest.fixture(scope="module")
 def call(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., None]:
-    """call(body, arguments...): arrays as pointers, (array, offset) as a pointer behind its begin, numbers as int32."""
-    library = tmp_path_factory.mktemp("twins") / "twins.so"
-    successful(toolchain.require_host_compiler(), "-std=c11", "-O2", "-shared", "-fPIC", TWINS, "-o", library)
-    twins = ctypes.CDLL(str(library))
-
-    def pointer(value: object) -> object:
-        if isinstance(value, tuple):
-            return ctypes.c_void_p(value[0].ctypes.data + value[1])
-        return ctypes.c_void_p(value.ctypes.data) if isinstance(value, np.ndarray) else ctypes.c_int32(value)  # type: ignore[arg-type]  # what is no array is an integer
-
-    def invoke(body: str, *arguments: object) -> None:
-        getattr(twins, f"mbv2_{body}_dsp")(*map(pointer, arguments))
-
-    return invoke
+    """call(body, arguments...), as dsp_programs.called."""
+    return partial(called, twin_library(tmp_path_factory.mktemp("twins")))
 
 
 class _DwRows(ctypes.Structure):

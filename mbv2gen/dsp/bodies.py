@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bodies of the ``dsp`` kernel family by name, and the assembly file that holds those a network uses.
 
-templates/kernels/mbv2_dsp_bodies.h describes each body; mbv2_dsp_twins.c is the same in portable C.
+templates/kernels/mbv2_dsp_bodies.h describes each body; mbv2_dsp_twins.c is the same in portable C. Of weights of
+4 bits mbv2_dsp_four_bits.h and mbv2_dsp_four_bits_twins.c are.
 """
 
 from __future__ import annotations
@@ -14,12 +15,12 @@ from mbv2gen.dsp.assembly import CORES, source
 from mbv2gen.dsp.depthwise import depthwise_columns, depthwise_rows
 from mbv2gen.dsp.planes import depthwise_plane3, depthwise_plane6, depthwise_plane6_stride2
 from mbv2gen.dsp.pointwise import Pointwise, pointwise
-from mbv2gen.dsp.vectors import add, fully_connected, mean, requantization
+from mbv2gen.dsp.vectors import add, fully_connected, fully_connected_four_bits, mean, requantization
 
 _PIXELS = (4, 3, 2, 1)
 
 _POINTWISE: dict[str, Pointwise] = {
-    f"pw_{kind}{pixels}{suffix}": Pointwise(output, pixels, packed, own_shifts, head)
+    f"pw_{kind}{pixels}{suffix}": Pointwise(output, pixels, packed, own_shifts, head, suffix.startswith("_n"))
     for kind, output, suffix, packed, own_shifts, head in (
         ("relu", "lines", "", True, False, 4),
         ("relu", "lines", "_sh", True, True, 4),
@@ -30,6 +31,11 @@ _POINTWISE: dict[str, Pointwise] = {
         ("lin", "nhwc", "_x", False, False, 4),
         ("gap", "sums", "", True, False, 4),
         ("gap", "sums", "_sh", True, True, 4),
+        ("relu", "lines", "_n", True, False, 4),
+        ("relu", "lines", "_nsh", True, True, 4),
+        ("lin", "nhwc", "_n", True, False, 4),
+        ("gap", "sums", "_n", True, False, 4),
+        ("gap", "sums", "_nsh", True, True, 4),
     )
     for pixels in _PIXELS
 }
@@ -48,6 +54,7 @@ _OTHERS = (
     "dw_plane6s2_same",
     "dw_plane3",
     "fc8_fold",
+    "fc8_n",
     "add_mla",
     "requant_s8",
     "mean_s8",
@@ -55,6 +62,9 @@ _OTHERS = (
 
 BODIES: tuple[str, ...] = tuple(f"mbv2_{body}_dsp" for body in (*_POINTWISE, *_OTHERS))
 """The C names of all bodies."""
+
+FOUR_BITS = frozenset(body for body in BODIES if body.endswith(("_n_dsp", "_nsh_dsp")))
+"""Those for weights of 4 bits, which have a header and twins of their own."""
 
 
 def render(core: str, bodies: Iterable[str]) -> str:
@@ -78,6 +88,8 @@ def _function(name: str, core: str) -> str:
         return _depthwise(name, body)
     if body == "fc8_fold":
         return fully_connected(name, core)
+    if body == "fc8_n":
+        return fully_connected_four_bits(name)
     vectors = {"add_mla": add, "requant_s8": requantization, "mean_s8": mean}
     return vectors[body](name) if body in vectors else _tile(name, body)
 

@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from mbv2gen.dsp.packing import PackedLinear, PackedRelu
 from mbv2gen.dsp.streams import General, Stream
 from mbv2gen.network import Shape
 from mbv2gen.packing.fields import NULL, Fields, StructName, Symbol, TableName, Value
@@ -71,6 +72,22 @@ def made_of(body: str) -> str:
 
 
 FASTEST = BodySet()
+
+
+def body_suffix(packed: PackedRelu | PackedLinear, own: str = "") -> str:
+    """Of the bodies that read a pointwise layer's stream; ``own`` is sh where channels have shifts of their own."""
+    letters = ("x" if packed.unpacked else "n" if packed.four_bits else "") + own
+    return f"_{letters}" if letters else ""
+
+
+def pair_bytes(packed: PackedRelu) -> int:
+    """From pair to pair of channels in the stream of the common shift: weights, and of 8 bits four words, of 4 five."""
+    return 2 * stream_weights(packed) + 4 * (5 if packed.four_bits else 4)
+
+
+def stream_weights(packed: PackedRelu | PackedLinear) -> int:
+    """Bytes of weights of a channel in a pointwise layer's stream."""
+    return len(packed.pairs) * (1 if packed.four_bits else 2)
 
 
 def named(names: tuple[str, ...], values: list[Value]) -> Fields:

@@ -13,6 +13,7 @@ import numpy as np
 from mbv2gen.dsp.call_fields import (
     BodySet,
     Structs,
+    body_suffix,
     general_pointer,
     general_structs,
     grouped,
@@ -20,7 +21,9 @@ from mbv2gen.dsp.call_fields import (
     named,
     own_pointer,
     own_structs,
+    pair_bytes,
     statistics,
+    stream_weights,
     symbols,
     table,
     tables_of,
@@ -49,8 +52,6 @@ from mbv2gen.quantized_network import (
     QOperator,
     QuantizedNetwork,
 )
-
-COMMON_WORDS = 4  # of a pair in the stream of a common shift, besides weights
 
 DSP_BODIES = frozenset(contract.body for contract in DSP)
 RELU_BODIES = frozenset(f"conv_1x1_{to}_s8_dsp" for to in ("lines", "columns", "windows", "planes", "sums"))
@@ -114,8 +115,9 @@ class DspPacker:
         c = self._network.shape(operator.inputs[0])[2]
         lines = body != "conv_1x1_sums_s8_dsp"
         pairs = expand_pairs(c) if c % 4 == 0 else byte_pairs(c)
-        narrow = lines and c < NARROW and c % 4 == 0 and not self._bodies.few
-        packed = pack_relu(rows, pairs, unpacked=narrow, solver=self._bodies.solver)
+        four_bits = operator.weight_bits == 4
+        narrow = lines and c < NARROW and c % 4 == 0 and not four_bits and not self._bodies.few
+        packed = pack_relu(rows, pairs, unpacked=narrow, four_bits=four_bits, solver=self._bodies.solver)
         form = "tile_s" if packed.unpacked else "tile" if c % 4 == 0 else "bytes"
         self._orders[operator.outputs[0]] = packed.order
         fields, own = self._relu_fields(operator, packed, "relu" if lines else "gap", source, output, scratch, form)
@@ -137,8 +139,8 @@ class DspPacker:
         layout, out_c = output.layout, shape[2]
         width, line_bytes = line_of(layout, shape)
         if kind == "gap":
-            line_bytes = 4 * (len(packed.pairs) + COMMON_WORDS)
-        bodies = self._bodies.of_group(f"pw_{kind}", "_x" if packed.unpacked else "", width)
+            line_bytes = pair_bytes(packed)
+        bodies = self._bodies.of_group(f"pw_{kind}", body_suffix(packed), width)
         fields: Fields = (
             ("input", rows_field(source)),
             ("output", rows_field(output)),
@@ -158,7 +160,7 @@ class DspPacker:
             ("line_bytes", line_bytes),
             ("band", 1),
         )
-        return fields, own_structs(packed.own, self._bodies.of_group(f"pw_{kind}", "_sh", width))
+        return fields, own_structs(packed.own, self._bodies.of_group(f"pw_{kind}", body_suffix(packed, "sh"), width))
 
     def _expand(self, form: str | None, width: int) -> list[Value]:
         """Bodies that make tiles of NHWC; none where the input is tiles."""
@@ -211,7 +213,8 @@ class DspPacker:
         order = self._orders.get(operator.inputs[0])
         form = None if order is not None else "tile" if c % 4 == 0 else "bytes"
         pairs: Pairs = position_pairs(order) if order is not None else expand_pairs(c) if c % 4 == 0 else byte_pairs(c)
-        packed = pack_linear(rows, pairs, offset=0 if order is None else 128)
+        four_bits = operator.weight_bits == 4
+        packed = pack_linear(rows, pairs, offset=0 if order is None else 128, four_bits=four_bits)
         band = layout.band((h, w, c)) if isinstance(layout, PlaneTiles) else 1
         fields, own = self._linear_fields(operator, packed, buffers, scratch or 0, form, w, band)
         return self._linear_work("mbv2_conv_1x1_dsp", operator, fields, own, packed)
@@ -228,7 +231,7 @@ class DspPacker:
     ) -> tuple[Fields, Structs]:
         """A mbv2_conv_1x1_dsp to NHWC, ``width`` pixels a unit, and its second stream."""
         h, _, c = self._network.shape(operator.inputs[0])
-        bodies = self._bodies.of_group("pw_lin", "_x" if packed.unpacked else "", width)
+        bodies = self._bodies.of_group("pw_lin", body_suffix(packed), width)
         fields: Fields = (
             *buffers,
             ("tile", scratch),
@@ -250,10 +253,10 @@ class DspPacker:
         return fields, own_structs(packed.rest, bodies)
 
     def _linear_work(self, struct: str, operator: QConv2D, fields: Fields, own: Structs, packed: PackedLinear) -> Work:
-        weights = 2 * len(packed.pairs)
+        weights, stored = 2 * len(packed.pairs), stream_weights(packed)
         tables = tables_of(
-            ("stream", packed.stream, weights),
-            ("own_stream", packed.rest, weights),
+            ("stream", packed.stream, stored),
+            ("own_stream", packed.rest, stored),
             ("general", packed.general, weights),
         )
         counts, structs = statistics(packed.statistics), self._general(operator, packed.general, weights, "nhwc")
@@ -278,10 +281,10 @@ class DspPacker:
     def _relu_work(
         self, struct: str, operator: QConv2D, fields: Fields, own: Structs, packed: PackedRelu, form: str
     ) -> Work:
-        weights = 2 * len(packed.pairs)
+        weights, stored = 2 * len(packed.pairs), stream_weights(packed)
         tables = tables_of(
-            ("stream", packed.common, weights),
-            ("own_stream", packed.own, weights),
+            ("stream", packed.common, stored),
+            ("own_stream", packed.own, stored),
             ("general", packed.general, weights),
         )
         counts, structs = statistics(packed.statistics), self._general(operator, packed.general, weights, form)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mbv2gen.dsp import four_bits_decoding
 from mbv2gen.dsp.decoding import (
     Decoded,
     decode_common,
@@ -38,7 +39,7 @@ from mbv2gen.dsp.proof import (
 )
 from mbv2gen.dsp.range_check import canonical
 from mbv2gen.dsp.ranges import Ranges
-from mbv2gen.dsp.streams import General
+from mbv2gen.dsp.streams import General, Stream
 from mbv2gen.errors import CheckFailed
 from mbv2gen.quantized_network import QConv2D, QDepthwiseConv2D, QFullyConnected, QuantizedNetwork
 
@@ -54,15 +55,24 @@ def check_relu(network: QuantizedNetwork, operator: Weighted, ranges: Ranges, pa
     columns = _columns(layer, [c for pair in packed.pairs for c in pair])
     order = _order(layer, packed.order, packed.common.channels + packed.own.channels)
     bits, offset, common_shift = (7, 128, UNPACKED_SHIFT) if packed.unpacked else (8, 0, PACKED_SHIFT)
-    pairs = len(packed.pairs)
     if packed.unpacked and packed.own.channels:
         raise CheckFailed(f"packing check: {layer.name}: no body with a weight a byte has shifts of its own")
-    decoded = _joined(
+    if packed.unpacked and packed.four_bits:
+        raise CheckFailed(f"packing check: {layer.name}: weights of 4 bits are packed")
+    decoded = _decoded_relu(packed, common_shift)
+    _prove_relu(layer, order, decoded, columns=columns, offset=offset, bits=bits, general=packed.general)
+    decode_general(layer, packed.general, order, columns, offset=offset, tile_shift=bits if packed.unpacked else 0)
+
+
+def _decoded_relu(packed: PackedRelu, common_shift: int) -> Decoded:
+    pairs = len(packed.pairs)
+    if packed.four_bits:
+        common = four_bits_decoding.decode_common(packed.common.data, pairs, common_shift)
+        return _joined(common, four_bits_decoding.decode_own(packed.own.data, pairs))
+    return _joined(
         decode_common(packed.common.data, pairs, unpacked=packed.unpacked, shift=common_shift),
         decode_own(packed.own.data, pairs),
     )
-    _prove_relu(layer, order, decoded, columns=columns, offset=offset, bits=bits, general=packed.general)
-    decode_general(layer, packed.general, order, columns, offset=offset, tile_shift=bits if packed.unpacked else 0)
 
 
 def check_depthwise(
@@ -88,11 +98,7 @@ def check_linear(
         raise CheckFailed(f"packing check: {layer.name}: not every channel is stored")
     order = np.append(np.arange(n - n % 2), [n - 2, n - 1] * (n % 2)).astype(np.int64)
     columns = _columns(layer, [c for pair in packed.pairs for c in pair])
-    parts = [
-        decode_linear(stream.data, len(packed.pairs), unpacked=packed.unpacked)
-        for stream in (packed.stream, packed.rest)
-        if stream.channels
-    ]
+    parts = [_decoded_linear(packed, stream) for stream in (packed.stream, packed.rest) if stream.channels]
     if any(centre != 2 * layer.output_zero_point + 1 for _, centre in parts):
         raise CheckFailed(f"packing check: {layer.name}: wrong zero point")
     decoded = _joined(*(part for part, _ in parts))
@@ -100,7 +106,8 @@ def check_linear(
     _require(layer, decoded.ends, "END word", order)
     silent = (decoded.weights == 0).all(axis=1)
     _require(layer, silent | (decoded.weights == _at(rows.weights, columns)).all(axis=1), "weights", order)
-    unit = np.where((np.arange(len(order)) % 2 == 1) & (not packed.unpacked), 256, 1)
+    units = four_bits_decoding.LINEAR_UNIT if packed.four_bits else (1, 1 if packed.unpacked else 256)
+    unit = np.array(units)[np.arange(len(order)) % 2]
     folded = rows.bias - (layer.zero_point + offset) * rows.weights.sum(axis=1)
     start = _int32(decoded.start - np.where(silent, 0, unit * folded))
     _require(layer, silent | (start == 0), "bias", order)
@@ -116,6 +123,12 @@ def check_linear(
     decode_general(layer, packed.general, np.arange(n), columns, offset=offset)
 
 
+def _decoded_linear(packed: PackedLinear, stream: Stream) -> tuple[Decoded, int]:
+    if packed.four_bits:
+        return four_bits_decoding.decode_linear(stream.data, len(packed.pairs))
+    return decode_linear(stream.data, len(packed.pairs), unpacked=packed.unpacked)
+
+
 def check_fully_connected(
     network: QuantizedNetwork, operator: Weighted, ranges: Ranges, packed: PackedFullyConnected
 ) -> None:
@@ -124,10 +137,12 @@ def check_fully_connected(
     n = packed.outputs
     order = _order(layer, [*range(n), *(-1,) * (packed.stream.channels - n)], n + -n % 8)
     columns = _columns(layer, packed.columns)
-    weights, start = decode_fully_connected(packed.stream.data, len(columns))
+    decode = four_bits_decoding.decode_fully_connected if packed.four_bits else decode_fully_connected
+    weights, start = decode(packed.stream.data, len(columns))
     rows = _rows(layer, order)
     folded = rows.bias - (layer.zero_point + 128) * rows.weights.sum(axis=1)
-    unit = np.where(np.arange(len(order)) % 2 == 1, 256, 1)
+    is_odd = np.arange(len(order)) % 2 == 1
+    unit = np.where(is_odd & (not packed.four_bits), 256, 1)
     _require(layer, (weights == _at(rows.weights, columns)).all(axis=1), "weights", order)
     _require(layer, _int32(start - unit * folded) == 0, "bias", order)
     low, high = (np.append(end + 128, 0)[columns] for end in (layer.input_low, layer.input_high))
@@ -136,9 +151,9 @@ def check_fully_connected(
         if end <= begin or begin % 8 or end % 8:
             raise CheckFailed(f"packing check: {layer.name}: no fold can stand at column {end}")
         least, most = interval(weights[:, begin:end], low[begin:end], high[begin:end])
-        bias = folded if begin == 0 else np.zeros_like(folded)
+        bias = folded if begin == 0 and not packed.four_bits else np.zeros_like(folded)
         worst = np.maximum(-(least + bias), most + bias)
-        _require(layer, (worst < 1 << 23) | (unit == 1), "bound of a packed pair between folds", order)
+        _require(layer, (worst < 1 << 23) | (is_odd == packed.four_bits), "bound of a packed pair between folds", order)
     multiplier, shift = (np.array(v, np.int64) for v in (packed.multiplier, packed.shift))
     addend = np.int64(packed.centre) << (shift - 1)
     body = LinearBody(

@@ -140,8 +140,8 @@ def general_depthwise(rows: Layer) -> bool:
 def takes_fully_connected(operator: QOperator, network: QuantizedNetwork, known: Ranges) -> bool:
     """Right shifts and bounds of the fully connected body."""
     assert isinstance(operator, QFullyConnected)
-    rows = known.layer(operator)
-    return refuses_fully_connected(rows, range(rows.weights.shape[1])) is None
+    rows, four_bits = known.layer(operator), operator.weight_bits == 4
+    return refuses_fully_connected(rows, range(rows.weights.shape[1]), four_bits=four_bits) is None
 
 
 def _words_bytes(operator: QOperator, network: QuantizedNetwork) -> int:
@@ -170,20 +170,28 @@ def _stem_bytes(operator: QOperator, network: QuantizedNetwork) -> int:
     return stem_tile_bytes(channels) + -(-STEM_EDGE_BYTES[channels] // 8) * 8
 
 
+EITHER = (8, 4)  # bits of weights: bodies differ, kernels do not
+
 # fmt: off
 DSP: tuple[Contract, ...] = (
     Contract("conv_stem_s8_dsp", "conv", RowNHWC, UInt8Lines, per_mac(1.2, 1), takes_stem, _stem_bytes),
     Contract("conv_stem_nhwc_s8_dsp", "conv", RowNHWC, RowNHWC, per_mac(1.2, 8), takes_stem_nhwc, _stem_bytes),
-    Contract("conv_1x1_lines_s8_dsp", "pointwise", RowNHWC, UInt8Lines, per_mac(0.9, 4), takes_relu, _tile_bytes),
-    Contract("conv_1x1_tile_s8_dsp", "pointwise", Tile16, RowNHWC, per_mac(0.8, 6), takes_linear),
-    Contract("conv_1x1_s8_dsp", "pointwise", RowNHWC, RowNHWC, per_mac(0.9, 7), takes_linear, _tile_bytes),
+    Contract(
+        "conv_1x1_lines_s8_dsp", "pointwise", RowNHWC, UInt8Lines, per_mac(0.9, 4), takes_relu, _tile_bytes,
+        weight_bits=EITHER,
+    ),
+    Contract("conv_1x1_tile_s8_dsp", "pointwise", Tile16, RowNHWC, per_mac(0.8, 6), takes_linear, weight_bits=EITHER),
+    Contract(
+        "conv_1x1_s8_dsp", "pointwise", RowNHWC, RowNHWC, per_mac(0.9, 7), takes_linear, _tile_bytes,
+        weight_bits=EITHER,
+    ),
     Contract("depthwise_conv_s8_dsp", "depthwise", UInt8Lines, Tile16, per_mac(1.8, 0), takes_depthwise),
     Contract(
         "depthwise_conv_nhwc_s8_dsp", "depthwise", RowNHWC, Tile16, per_mac(1.8, 25), takes_depthwise, _lines_bytes
     ),
     Contract(
         "conv_1x1_sums_s8_dsp", "pointwise", RowNHWC, Sums, per_mac(0.88, 4), takes_relu, _tile_bytes,
-        reduces=True, accumulates=True,
+        reduces=True, accumulates=True, weight_bits=EITHER,
     ),
     Contract("mean_sums_s8_dsp", "mean", Sums, Vector, per_input(2)),
     Contract(
@@ -195,14 +203,25 @@ DSP: tuple[Contract, ...] = (
         _words_bytes, whole_input=True,
     ),
     Contract(
+        "fully_connected_s4_dsp", "fully_connected", Vector, RowNHWC, per_mac(1.2, 30), takes_fully_connected,
+        _words_bytes, whole_input=True, weight_bits=(4,),
+    ),
+    Contract(
+        "fully_connected_s4_dsp", "fully_connected", RowNHWC, RowNHWC, per_mac(1.2, 31), takes_fully_connected,
+        _words_bytes, whole_input=True, weight_bits=(4,),
+    ),
+    Contract(
         "conv_1x1_planes_s8_dsp", "pointwise", RowNHWC, Planes, per_mac(0.85, 4), takes_planes, _tile_bytes,
-        whole_input=True, wide=True,
+        whole_input=True, wide=True, weight_bits=EITHER,
     ),
     Contract(
         "depthwise_conv_planes_s8_dsp", "depthwise", Planes, PlaneTiles, per_mac(1.3, 0), takes_plane_depthwise,
         whole_input=True, wide=True, pixels=6,
     ),
-    Contract("conv_1x1_tile_s8_dsp", "pointwise", PlaneTiles, RowNHWC, per_mac(0.78, 6), takes_linear, wide=True),
+    Contract(
+        "conv_1x1_tile_s8_dsp", "pointwise", PlaneTiles, RowNHWC, per_mac(0.78, 6), takes_linear, wide=True,
+        weight_bits=EITHER,
+    ),
     Contract("add_s8_dsp", "add", RowNHWC, RowNHWC, per_input(7), takes_add, in_place=True),
     Contract(
         "conv_stem_columns_s8_dsp", "conv", RowNHWC, RingColumns4, per_mac(1.3, 2), takes_stem_columns, _stem_bytes,
@@ -210,7 +229,7 @@ DSP: tuple[Contract, ...] = (
     ),
     Contract(
         "conv_1x1_columns_s8_dsp", "pointwise", RowNHWC, RingColumns4, per_mac(0.95, 4.5), takes_relu_columns,
-        _tile_bytes, tight=True,
+        _tile_bytes, tight=True, weight_bits=EITHER,
     ),
     Contract(
         "depthwise_conv_columns_s8_dsp", "depthwise", RingColumns4, Tile16, per_mac(2.4, 0), takes_depthwise_columns,
@@ -222,13 +241,16 @@ DSP: tuple[Contract, ...] = (
     ),
     Contract(
         "conv_1x1_windows_s8_dsp", "pointwise", RowNHWC, WindowColumns4, per_mac(0.95, 4.5), takes_relu_columns,
-        _tile_bytes, tight=True, recomputes=True,
+        _tile_bytes, tight=True, recomputes=True, weight_bits=EITHER,
     ),
     Contract(
         "depthwise_conv_windows_s8_dsp", "depthwise", WindowColumns4, Tile16, per_mac(2.4, 0), takes_depthwise_columns,
         tight=True, recomputes=True,
     ),
-    Contract("conv_1x1_tile_s8_dsp", "pointwise", Tile16, RowNHWC, per_mac(0.85, 7), takes_linear_columns, tight=True),
+    Contract(
+        "conv_1x1_tile_s8_dsp", "pointwise", Tile16, RowNHWC, per_mac(0.85, 7), takes_linear_columns, tight=True,
+        weight_bits=EITHER,
+    ),
     Contract("add_s8_dsp", "add", RowNHWC, RowNHWC, per_input(8), takes_add_columns, in_place=True, tight=True),
 )
 # fmt: on

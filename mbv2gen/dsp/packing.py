@@ -17,7 +17,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mbv2gen.dsp import four_bits as four
 from mbv2gen.dsp.parameters import (
+    ACCUMULATOR_LIMIT,
     DEPTHWISE_SCALE,
     PACKED_SCALE,
     UNPACKED_SCALE,
@@ -29,6 +31,7 @@ from mbv2gen.dsp.parameters import (
     relu_parameters,
 )
 from mbv2gen.dsp.ranges import Int64Array, Layer
+from mbv2gen.dsp.relu_streams import common_stream, own_stream
 from mbv2gen.dsp.requantization import BoolArray
 from mbv2gen.dsp.shifts import END_BIAS_SHIFT
 from mbv2gen.dsp.streams import (
@@ -74,6 +77,7 @@ class PackedRelu:
     own: Stream
     general: General
     statistics: Statistics
+    four_bits: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,6 +102,7 @@ class PackedLinear:
     rest: Stream
     general: General
     statistics: Statistics
+    four_bits: bool = False
 
 
 def refuses_relu(rows: Layer) -> str | None:
@@ -136,14 +141,15 @@ def pack_relu(
     pairs: Pairs,
     *,
     unpacked: bool = False,
+    four_bits: bool = False,
     head: int = TURN,
     solver: bool = True,
 ) -> PackedRelu:
     """Streams of the ReLU bodies for a tile of ``pairs``: each column of the weights once, NOTHING where none stands.
 
     ``unpacked``: rather for tiles of (x + 128) << 7 and a body with a weight a byte, shorter for few columns, which has
-    no shifts of its own: only where all channels share the common one. ``head``: pairs the body takes before its loop.
-    ``solver`` False: no common shift but for constants.
+    no shifts of its own: only where all channels share the common one. ``four_bits``: of weights that are multiples of
+    16. ``head``: pairs the body takes before its loop. ``solver`` False: no common shift but for constants.
     """
     assert refuses_relu(rows) is None, "the caller asks refuses_relu first"
     padded = pad_pairs(pairs, head)
@@ -154,7 +160,7 @@ def pack_relu(
     scale = UNPACKED_SCALE if unpacked else PACKED_SCALE
     start = np.where(parameters.silent, 0, bias << scale) + parameters.common.step
     second = (np.abs(start) >= END_BIAS_LIMIT) | (start % (1 << END_BIAS_SHIFT) != 0)
-    common, own = _slots(parameters, second & (not unpacked))
+    common, own = _slots(parameters, second & (not unpacked and not four_bits))
     order = tuple(int(c) for c in (*common, *own))
     positions = [p for p, c in enumerate(order) if c != NOTHING and parameters.general[c]]
     weights, kept = silenced(rows.weights, bias, parameters.silent)
@@ -162,8 +168,8 @@ def pack_relu(
         padded,
         unpacked,
         order,
-        _common_stream(weights, parameters, start, common, padded, unpacked=unpacked),
-        _own_stream(weights, parameters, kept, own, padded),
+        common_stream(weights, parameters, start, common, padded, unpacked=unpacked, four_bits=four_bits),
+        own_stream(weights, parameters, kept, own, padded, four_bits=four_bits),
         general_records(rows, bias, order, positions, padded, tile_shift=UNPACKED_SCALE if unpacked else 0),
         Statistics(
             int(sum(c != NOTHING and not parameters.silent[c] for c in common)),
@@ -171,6 +177,7 @@ def pack_relu(
             int((parameters.constant >= 0).sum()),
             int(parameters.general.sum()),
         ),
+        four_bits,
     )
 
 
@@ -191,25 +198,30 @@ def pack_depthwise(rows: Layer, order: Sequence[int], *, solver: bool = True) ->
     )
 
 
-def pack_linear(rows: Layer, pairs: Pairs, *, offset: int = 128) -> PackedLinear:
+def pack_linear(rows: Layer, pairs: Pairs, *, offset: int = 128, four_bits: bool = False) -> PackedLinear:
     """Streams of the linear bodies for a tile of ``pairs`` whose values are int8 + ``offset``.
 
-    Packed where every second channel of a pair stays under 2**23 over all inputs, else with a weight a byte.
+    Packed where every second channel of a pair stays under 2**23 over all inputs, else with a weight a byte; with
+    ``four_bits`` (weights are multiples of 16) channels that do not are general.
     First 2 * zero point + 1; per pair both biases, weights, END with both shifts less 1, M of both.
     """
     assert refuses_linear(rows) is None, "the caller asks refuses_linear first"
     padded = pad_pairs(pairs)
-    n, p = len(rows.bias), linear_parameters(rows)
+    n, p = len(rows.bias), linear_parameters(rows, four.ACCUMULATOR_LIMIT if four_bits else ACCUMULATOR_LIMIT)
     order = np.array([*range(n - n % 2), *((n - 2, n - 1) if n % 2 else ())], np.int64)
     first, second = order[::2], order[1::2]
     magnitude = np.where(p.silent, 0, rows.accumulators.magnitude)
-    unpacked = bool((magnitude[second] >= PACKED_LIMIT).any())
+    unpacked = bool((magnitude[second] >= PACKED_LIMIT).any()) and not four_bits
     folded = folded_bias(rows, offset)
     weights, bias = silenced(rows.weights, folded, p.silent)
     bias += np.where(p.silent, p.bias, 0)
+    if four_bits:
+        sums = [*four.start_words(bias << four.SCALE, first, second), four.weight_words(weights, first, second, padded)]
+    else:
+        start = columns_of(bias, first, second) if unpacked else biases(bias, first, second)
+        sums = [*start, weight_words(weights, first, second, padded, unpacked)]
     pairs_words = [
-        *(biases(bias, first, second) if not unpacked else columns_of(bias, first, second)),
-        weight_words(weights, first, second, padded, unpacked),
+        *sums,
         end_words(p.shift[first] - 1 | p.shift[second] - 1 << 8),
         *columns_of(p.multiplier, first, second),
     ]
@@ -221,6 +233,7 @@ def pack_linear(rows: Layer, pairs: Pairs, *, offset: int = 128) -> PackedLinear
         _linear_stream(rows, [part[n // 2 :] for part in pairs_words], 2 * (n % 2)),
         general_records(rows, folded, range(n), [int(c) for c in np.flatnonzero(p.general)], padded),
         _linear_statistics(p),
+        four_bits,
     )
 
 
@@ -257,32 +270,3 @@ def _slots(p: ReluParameters, second: BoolArray) -> tuple[Int64Array, Int64Array
     half = (len(plain) + len(odd)) // 2
     paired = np.stack([plain[:half], odd + plain[half:]], axis=1).reshape(-1)
     return paired.astype(np.int64), np.array(own, np.int64)
-
-
-def _common_stream(
-    weights: Int64Array, p: ReluParameters, start: Int64Array, channels: Int64Array, pairs: Pairs, *, unpacked: bool
-) -> Stream:
-    """Per pair: both biases (packed: the second's), weights, END (packed: with the first's), M of both."""
-    first, second = channels[::2], channels[1::2]
-    y = with_zero(start)
-    parts = [
-        *columns_of(start, first, second)[0 if unpacked else 1 :],
-        weight_words(weights, first, second, pairs, unpacked),
-        end_words(np.zeros_like(first) if unpacked else y[first] >> END_BIAS_SHIFT),
-        *columns_of(p.common.multiplier, first, second),
-    ]
-    return stream(parts, len(channels))
-
-
-def _own_stream(weights: Int64Array, p: ReluParameters, bias: Int64Array, channels: Int64Array, pairs: Pairs) -> Stream:
-    """Per pair: both biases, weights, END with both shifts, M and C of both."""
-    first, second = channels[::2], channels[1::2]
-    shift = with_zero(p.own_shift)
-    parameters = [columns_of(values, first, second) for values in (p.own_multiplier, p.own_addend)]
-    parts = [
-        *biases(bias, first, second),
-        weight_words(weights, first, second, pairs, unpacked=False),
-        end_words(shift[first] | shift[second] << 8),
-        *(part[half] for half in range(2) for part in parameters),
-    ]
-    return stream(parts, len(channels))

@@ -7,6 +7,12 @@ B - A = 256 * acc1 modulo 2^32: exact where |acc1| < 2^23. One extension serves 
 
 Unpacked weights: a word of bytes w0[k], w1[k], w0[k+1], w1[k+1]; SXTB16 gives w0's pair, SXTB16 ROR #8 w1's.
 
+Weights of 4 bits: a word of bytes e = 16 * w1 + w0, of which 0 and 2 go with one pair of inputs, 1 and 3 with the next.
+SXTB16 (ROR #8) gives e, whose sum is B = 16 * acc1 + acc0; the low halves shifted to the top of halfwords and masked
+are 4096 * w0, whose sum is A = 4096 * acc0, so that acc1 = (B - (A >> 12)) / 16. Canonical weights are sixteen times as
+large (quantized_network.py): A is then y0 = 256 * acc0, and B - (A >> 12) is acc1. The word is loaded once a pair, so
+that two registers do.
+
 The end of a weight list is a word of its own, 0x80 in the top byte and bit 23 clear: no weight word is below 0x8081
 (packed) or 0x8100 (unpacked) in its top half, as weights are at least -127. The loop needs no counter: the word after
 the last weights is loaded as the next weights anyway. Its low 23 bits carry shifts, or a bias: where a packed ReLU body
@@ -43,6 +49,7 @@ class Pointwise:
     packed: bool = True
     own_shifts: bool = False
     head: int = _TURN
+    four_bits: bool = False
 
     @property
     def first(self) -> tuple[str, ...]:
@@ -55,7 +62,11 @@ class Pointwise:
     @property
     def bias_in_end(self) -> bool:
         """Whether the first channel's bias stands in the END word."""
-        return self.packed and not self.own_shifts and self.output != "nhwc"
+        return self.packed and not self.four_bits and not self.own_shifts and self.output != "nhwc"
+
+    @property
+    def common_shift(self) -> int:
+        return PACKED_SHIFT if self.packed else UNPACKED_SHIFT
 
 
 def pointwise(name: str, core: str, body: Pointwise) -> str:
@@ -79,7 +90,7 @@ def pointwise(name: str, core: str, body: Pointwise) -> str:
         "pop {r4-r11, pc}",
     ]
     kind = {"lines": "ReLU to lines", "sums": "ReLU to pool sums", "nhwc": "linear to NHWC"}[body.output]
-    weights = "two weights a halfword" if body.packed else "a weight a byte"
+    weights = "two weights a byte" if body.four_bits else "two weights a halfword" if body.packed else "a weight a byte"
     return function(name, f"1x1 convolution, {kind}: 2 channels x {body.pixels} pixels a turn, {weights}.", code)
 
 
@@ -101,7 +112,13 @@ def _accumulation(core: str, body: Pointwise) -> Code:
 def _pair(core: str, body: Pointwise, odd: bool, start: bool) -> Code:
     """Two input channels: 4 MACs a pixel. Packed: the raw word and its extension change registers from pair to pair, so
     that the next word can be loaded as soon as the extension has been used."""
-    if body.packed:
+    load_next = ""
+    if body.four_bits:
+        low, following, second_weights = "r10", "r10", "r11"
+        extend = ["sxtb16 r11, r10, ror #8", "lsl r10, r10, #4"] if odd else ["sxtb16 r11, r10", "lsl r10, r10, #12"]
+        extend.append("and r10, r10, #0xf000f000")
+        load_next = "" if odd else "ldr r10, [r0, #-4]"
+    elif body.packed:
         raw, low = ("r11", "r10") if odd else ("r10", "r11")
         following, second_weights = low, raw
         extend = [f"sxtb16 {low}, {raw}"]
@@ -127,7 +144,7 @@ def _pair(core: str, body: Pointwise, odd: bool, start: bool) -> Code:
             extend=() if done else tuple(extend),
             first=tuple(first(done + k, register) for k, register in enumerate(registers)),
             second=tuple(second(done + k, register) for k, register in enumerate(registers)),
-            load_next=(f"ldr {following}, [r0], #4",) if done + len(registers) == body.pixels else (),
+            load_next=(load_next or f"ldr {following}, [r0], #4",) if done + len(registers) == body.pixels else (),
         )
         done += len(registers)
         code += _scheduled(core, body.packed, block)
@@ -175,7 +192,11 @@ def _relu_epilogue(body: Pointwise) -> Code:
     C0, M1, C1.
     """
     code: Code = []
-    if body.packed:
+    if body.four_bits:
+        code += _second_accumulators(body)
+        code += [] if body.own_shifts else ["uxtb r10, r10"]
+        code += [f"lsl {b}, {b}, #8" if body.own_shifts else f"add {b}, r10, {b}, lsl #8" for b in body.second]
+    elif body.packed:
         code += [f"sub {b}, {b}, {a}" for a, b in zip(body.first, body.second, strict=True)]
     if body.bias_in_end:
         code += [
@@ -183,18 +204,22 @@ def _relu_epilogue(body: Pointwise) -> Code:
             f"asr r10, r10, #{9 - END_BIAS_SHIFT}",
             *[f"add {a}, r10, {a}, lsl #8" for a in body.first],
         ]
-    elif body.packed:
+    elif body.packed and not body.four_bits:
         code += [f"lsl {a}, {a}, #8" for a in body.first]
     code += _own_requantization(body) if body.own_shifts else _common_requantization(body)
     return code + (_store_lines(body) if body.output == "lines" else _store_sums(body))
 
 
+def _second_accumulators(body: Pointwise) -> Code:
+    """Of weights of 4 bits: acc1 = B - (A >> 12)."""
+    return [f"sub {b}, {b}, {a}, asr #12" for a, b in zip(body.first, body.second, strict=True)]
+
+
 def _common_requantization(body: Pointwise) -> Code:
-    shift = PACKED_SHIFT if body.packed else UNPACKED_SHIFT
     return [
         "ldrd r11, r12, [r0], #8",
-        *common_requantization(body.first, "r11", shift),
-        *common_requantization(body.second, "r12", shift),
+        *common_requantization(body.first, "r11", body.common_shift),
+        *common_requantization(body.second, "r12", body.common_shift),
     ]
 
 
@@ -237,11 +262,14 @@ def _linear_epilogue(body: Pointwise) -> Code:
     Single bytes are stored: as many instructions as packing two of them and storing halfwords, and no alignment needed.
     """
     code: Code = ["ldr r1, [sp, #16]"]
-    if body.packed:
+    if body.four_bits:
+        code += _second_accumulators(body)
+    elif body.packed:
         code += [f"sub {b}, {b}, {a}" for a, b in zip(body.first, body.second, strict=True)]
     for half in (body.first, body.second):
         code += ["ldr r11, [r0], #4", *(["lsr r10, r10, #8"] if half == body.second else []), "lsl r12, r1, r10"]
-        double = "asr {0}, {0}, #7" if half == body.second and body.packed else "lsl {0}, {0}, #1"
+        is_256_fold = body.packed and (half == body.first if body.four_bits else half == body.second)
+        double = "asr {0}, {0}, #7" if is_256_fold else "lsl {0}, {0}, #1"
         for y in half:
             code += [f"add lr, r12, {y}, asr #31", double.format(y), f"smmlar {y}, {y}, r11, lr"]
             code += [f"asr {y}, {y}, r10", f"ssat {y}, #8, {y}, asr #1"]

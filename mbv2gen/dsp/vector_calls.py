@@ -50,7 +50,8 @@ def fully_connected_work(
     operator: QFullyConnected, rows: Layer, order: Sequence[int], buffers: Fields, scratch: int
 ) -> Work:
     """A fully connected layer over inputs in ``order``."""
-    packed = pack_fully_connected(rows, order)
+    four_bits = operator.weight_bits == 4
+    packed = pack_fully_connected(rows, order, four_bits=four_bits)
     folds = np.array(packed.folds, np.uint16)
     fields: Fields = (
         *buffers,
@@ -68,10 +69,10 @@ def fully_connected_work(
         ("act_max", operator.act_max),
     )
     tables = (
-        *tables_of(("stream", packed.stream, len(packed.columns))),
+        *tables_of(("stream", packed.stream, len(packed.columns) // (2 if four_bits else 1))),
         Table("multiplier", "int32_t", np.array(packed.multiplier, np.int32)),
         Table("shift", "uint8_t", np.array(packed.shift, np.uint8) - 1),
         *((Table("folds", "uint16_t", folds),) if len(folds) else ()),
     )
-    bodies = ("mbv2_fc8_fold_dsp", "mbv2_requant_s8_dsp")
+    bodies = ("mbv2_fc8_n_dsp" if four_bits else "mbv2_fc8_fold_dsp", "mbv2_requant_s8_dsp")
     return Work("mbv2_fully_connected_dsp", fields, (), tables, None, bodies, (), packed)

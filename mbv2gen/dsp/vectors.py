@@ -53,6 +53,34 @@ def _eight_outputs(core: str) -> Code:
     return code
 
 
+def fully_connected_four_bits(name: str) -> str:
+    """``void name(stream, x, out, out_end)``: as fully_connected, weights of 4 bits (dsp/pointwise.py says how).
+
+    A word holds four outputs times two inputs. Sums start from 0 after every fold, where they are added to the words of
+    ``out``, which begin as the biases: an even output's 256 * acc, an odd one's acc1 + acc0 / 16.
+
+    r0 stream, r1 x, r2-r9 accumulators, r10 weights, r11 mask, r12 their halves, lr two inputs.
+    Stack: 0 out, 4 end of out, 8 x.
+    """
+    code = ["push {r4-r11, lr}", "sub sp, #12", "strd r2, r3, [sp]", "str r1, [sp, #8]", "1:"]
+    code += ["ldr r12, [sp]", "ldm r0!, {r2-r9}", "stm r12, {r2-r9}", "2:", "mov r11, #0xf000f000"]
+    code += [*(f"mov {acc}, #0" for acc in _SUMS), "ldr lr, [r1], #4", "3:"]
+    for _ in range(_TURN):
+        for a, b, c, d in (_SUMS[:4], _SUMS[4:]):
+            code += ["ldr r10, [r0], #4", "sxtb16 r12, r10", f"smlad {b}, lr, r12, {b}"]
+            code += ["and r12, r11, r10, lsl #12", f"smlad {a}, lr, r12, {a}"]
+            code += ["sxtb16 r12, r10, ror #8", f"smlad {d}, lr, r12, {d}"]
+            code += ["and r12, r11, r10, lsl #4", f"smlad {c}, lr, r12, {c}"]
+        code.append("ldr lr, [r1], #4")
+    code += ["cmp lr, #0", "bge 3b", "ldr r12, [sp]"]
+    for even, odd in zip(_EVEN, _ODD, strict=True):
+        code += ["ldrd r10, r11, [r12]", f"sub {odd}, {odd}, {even}, asr #12", f"add r10, r10, {even}, asr #8"]
+        code += [f"add r11, r11, {odd}", "strd r10, r11, [r12], #8"]
+    code += ["cmn lr, #1", "beq 2b", "ldr r10, [sp, #4]", "ldr r1, [sp, #8]", "str r12, [sp]"]
+    code += ["cmp r12, r10", "bne 1b", "add sp, #12", "pop {r4-r11, pc}"]
+    return function(name, "Fully connected, two weights a byte: eight int32 sums a turn, added where x says.", code)
+
+
 def add(name: str) -> str:
     """``void name(x0, x1, constants, x0_end)``: q = SSAT8((A * x0 + B * x1 + C) >> 22) into x0, four values a turn.
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* bodies.h - every body and its twin, by kind. The twins are mbv2_dsp_twins.c compiled with MBV2_TWIN(x) = twin_x. */
+/* bodies.h - every body and its twin, by kind. The twins are mbv2_dsp_twins.c and mbv2_dsp_four_bits_twins.c compiled with
+ * MBV2_TWIN(x) = twin_x. */
 #ifndef DSP_HARNESS_BODIES_H
 #define DSP_HARNESS_BODIES_H
 
 #include "mbv2_dsp_bodies.h"
+#include "mbv2_dsp_four_bits.h"
 
 /* X(name, pixels, form of the stream, kind): kind R = lines, S = sums, L = NHWC; the stem's take 4 n + 2 pairs of inputs. */
 #define POINTWISE_OF(X, n)                                                                    \
@@ -11,7 +13,10 @@
     X(pw_relu##n##_x, n, UNPACKED, 'R')                                                       \
     X(pw_stem##n, n, 0, 'T') X(pw_stem##n##_sh, n, OWN_SHIFTS, 'T')                           \
     X(pw_lin##n, n, LINEAR, 'L') X(pw_lin##n##_x, n, LINEAR | UNPACKED, 'L')                  \
-    X(pw_gap##n, n, 0, 'S') X(pw_gap##n##_sh, n, OWN_SHIFTS, 'S')
+    X(pw_gap##n, n, 0, 'S') X(pw_gap##n##_sh, n, OWN_SHIFTS, 'S')                             \
+    X(pw_relu##n##_n, n, FOUR_BITS, 'R') X(pw_relu##n##_nsh, n, FOUR_BITS | OWN_SHIFTS, 'R')  \
+    X(pw_lin##n##_n, n, LINEAR | FOUR_BITS, 'L')                                              \
+    X(pw_gap##n##_n, n, FOUR_BITS, 'S') X(pw_gap##n##_nsh, n, FOUR_BITS | OWN_SHIFTS, 'S')
 #define POINTWISE(X) POINTWISE_OF(X, 4) POINTWISE_OF(X, 3) POINTWISE_OF(X, 2) POINTWISE_OF(X, 1)
 
 /* X(name, pixels, channels in a turn) */
@@ -47,7 +52,8 @@ IM2COL(DECLARE_IM2COL)
 DW_ROWS(DECLARE_DW_ROWS)
 DW_COLUMNS(DECLARE_DW_COLUMNS)
 DW_PLANES(DECLARE_DW_PLANES)
-void twin_fc8_fold(const void *stream, const void *x, void *out, const void *out_end);
+typedef void dense_body(const void *stream, const void *x, void *out, const void *out_end);
+extern dense_body twin_fc8_fold, twin_fc8_n;
 void twin_requant_s8(const void *accumulators, const mbv2_requant *arguments, void *out, const void *out_end);
 void twin_mean_s8(const void *sums, const mbv2_mean_of_sums *arguments, void *out, const void *out_end);
 void twin_add_mla(void *x0, const void *x1, const int32_t *constants, const void *x0_end);

@@ -138,7 +138,7 @@ static void count_vectors(void) {
     uint32_t counts[3];
     for (int i = 0; i < 3; i++) {
         noise_everywhere();
-        (void)random_dense(stream, 512, 640);
+        (void)random_dense(stream, 512, 640, 0);
         uint32_t *x = (uint32_t *)line_memory;
         for (uint32_t k = 0; k < 642; k++) {
             x[k] = k == 320 ? 0xFFFFFFFFu : k == 641 ? 0xFFFFFFFEu : x[k] & 0x00FF00FFu;
@@ -146,6 +146,16 @@ static void count_vectors(void) {
         counts[i] = MEASURED(mbv2_fc8_fold_dsp(stream, x, OUT, OUT + 2048));
     }
     report("fc8_fold", 1280, 512, 1, counts);
+    for (int i = 0; i < 3; i++) {
+        noise_everywhere();
+        (void)random_dense(stream, 512, 640, FOUR_BITS);
+        uint32_t *x = (uint32_t *)line_memory;
+        for (uint32_t k = 0; k < 642; k++) {
+            x[k] = k == 320 ? 0xFFFFFFFFu : k == 641 ? 0xFFFFFFFEu : x[k] & 0x00FF00FFu;
+        }
+        counts[i] = MEASURED(mbv2_fc8_n_dsp(stream, x, OUT, OUT + 2048));
+    }
+    report("fc8_n", 1280, 512, 1, counts);
     static const int32_t constants[3] = {1234567, 1654321, -100000000};
     for (int i = 0; i < 3; i++) {
         noise_everywhere();
@@ -194,6 +204,12 @@ void count_all(void) {
     PW(pw_gap3, 3, 0, 56, 1280, 4);
     PW(pw_gap4, 4, 0, 56, 1280, 4);
     PW(pw_gap1, 1, 0, 56, 1280, 4);
+    PW(pw_relu4_n, 4, FOUR_BITS, 8, 96, 4);
+    PW(pw_relu4_nsh, 4, FOUR_BITS | OWN_SHIFTS, 8, 96, 4);
+    PW(pw_relu4_n, 4, FOUR_BITS, 28, 336, 4);
+    PW(pw_lin4_n, 4, LINEAR | FOUR_BITS, 48, 16, 1);
+    PW(pw_lin4_n, 4, LINEAR | FOUR_BITS, 168, 112, 1);
+    PW(pw_gap4_n, 4, FOUR_BITS, 56, 1280, 4);
     count_expand("expand_tile4", mbv2_expand_tile4_dsp, 4, 24);
     count_expand("expand_tile3", mbv2_expand_tile3_dsp, 3, 56);
     count_expand("expand_tile_s4", mbv2_expand_tile_s4_dsp, 4, 8);

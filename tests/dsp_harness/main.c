@@ -210,7 +210,7 @@ static void compare_dw_plane(const char *name, mbv2_dw_plane_body *body, mbv2_dw
     check(name);
 }
 
-static void compare_dense(void) {
+static void compare_dense(const char *name, dense_body *body, dense_body *twin, uint32_t form) {
     uint32_t x[64], *end = x;
     const uint32_t parts = 1u + random_below(3), outputs = 8u * (1u + random_below(2));
     uint32_t pairs = 0;
@@ -224,12 +224,12 @@ static void compare_dense(void) {
     }
     new_world();
     const uint32_t inputs = place(x, end);
-    const uint32_t stream = place(words, random_dense(words, outputs, pairs));
+    const uint32_t stream = place(words, random_dense(words, outputs, pairs, form));
     const uint32_t out = allocate(4u * outputs, 4u * random_below(2));
     close_world();
-    mbv2_fc8_fold_dsp(at(0, stream), at(0, inputs), at(0, out), at(0, out + 4u * outputs));
-    twin_fc8_fold(at(1, stream), at(1, inputs), at(1, out), at(1, out + 4u * outputs));
-    check("fc8_fold");
+    body(at(0, stream), at(0, inputs), at(0, out), at(0, out + 4u * outputs));
+    twin(at(1, stream), at(1, inputs), at(1, out), at(1, out + 4u * outputs));
+    check(name);
 }
 
 static void compare_add(void) {
@@ -291,7 +291,8 @@ static void compare_all(void) {
     DW_ROWS(RUN_DW_ROWS)
     DW_COLUMNS(RUN_DW_COLUMNS)
     DW_PLANES(RUN_DW_PLANES)
-    compare_dense();
+    compare_dense("fc8_fold", mbv2_fc8_fold_dsp, twin_fc8_fold, 0);
+    compare_dense("fc8_n", mbv2_fc8_n_dsp, twin_fc8_n, FOUR_BITS);
     compare_add();
     compare_requantization();
     compare_mean();

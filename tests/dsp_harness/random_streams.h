@@ -21,6 +21,10 @@ static int32_t random_weight(int extreme) {
     return extreme ? (random_word() & 256u ? 127 : -127) : (int32_t)random_below(255) - 127;
 }
 
+static int32_t random_half(int extreme) { /* a weight of 4 bits */
+    return extreme ? (random_word() & 256u ? 7 : -7) : (int32_t)random_below(15) - 7;
+}
+
 static uint32_t *put_word(uint32_t *to, uint32_t word) {
     *to = word;
     return to + 1;
@@ -29,6 +33,14 @@ static uint32_t *put_word(uint32_t *to, uint32_t word) {
 static uint32_t halfword(int32_t w0, int32_t w1) { return (uint32_t)(256 * w1 + w0) & 0xFFFFu; }
 
 static uint32_t byte(int32_t value) { return (uint32_t)value & 0xFFu; }
+
+static uint32_t word_of_halves(int extreme) { /* two weights of 4 bits a byte */
+    uint32_t word = 0;
+    for (uint32_t i = 0; i < 4; i++) {
+        word = word << 8 | byte(16 * random_half(extreme) + random_half(extreme));
+    }
+    return word;
+}
 
 static uint32_t random_multiplier(void) {
     static const uint32_t special[4] = {0, 0x40000000u, 0x7FFFFFFFu, 1};
@@ -44,7 +56,7 @@ static uint32_t random_shifts(void) {
     return random_below(bound) | random_below(bound) << 8 | random_below(128) << 16;
 }
 
-enum { UNPACKED = 1, OWN_SHIFTS = 2, LINEAR = 4 }; /* forms of pointwise streams; 0: packed, common shift */
+enum { UNPACKED = 1, OWN_SHIFTS = 2, LINEAR = 4, FOUR_BITS = 8 }; /* forms of pointwise streams; 0: packed, common shift */
 
 /* Of `channels` (even) outputs and `pairs` pairs of inputs; returns behind it. */
 static uint32_t *random_pointwise(uint32_t *to, uint32_t channels, uint32_t pairs, uint32_t form) {
@@ -58,7 +70,10 @@ static uint32_t *random_pointwise(uint32_t *to, uint32_t channels, uint32_t pair
             to = put_word(to, bias);
         }
         to = put_word(to, form & UNPACKED ? random_word() : bias + (random_word() << 8 >> random_below(12)));
-        for (uint32_t k = 0; k < pairs; k++) {
+        for (uint32_t k = 0; form & FOUR_BITS && k < 2u * pairs; k += 4) {
+            to = put_word(to, word_of_halves(extreme));
+        }
+        for (uint32_t k = 0; !(form & FOUR_BITS) && k < pairs; k++) {
             const int32_t w0 = random_weight(extreme), w1 = random_weight(extreme);
             const int32_t v0 = random_weight(extreme), v1 = random_weight(extreme);
             to = put_word(to, form & UNPACKED ? byte(w0) | byte(w1) << 8 | byte(v0) << 16 | byte(v1) << 24
@@ -90,13 +105,16 @@ static uint32_t *random_depthwise(uint32_t *to, uint32_t channels) {
     return to;
 }
 
-static uint32_t *random_dense(uint32_t *to, uint32_t outputs, uint32_t pairs) {
+static uint32_t *random_dense(uint32_t *to, uint32_t outputs, uint32_t pairs, uint32_t form) {
     const int extreme = random_below(4) == 0;
     for (uint32_t o = 0; o < outputs; o += 8) {
         for (uint32_t k = 0; k < 8; k++) {
             to = put_word(to, random_word() >> random_below(24));
         }
-        for (uint32_t k = 0; k < 4 * pairs; k++) {
+        for (uint32_t k = 0; form & FOUR_BITS && k < 2 * pairs; k++) {
+            to = put_word(to, word_of_halves(extreme));
+        }
+        for (uint32_t k = 0; !(form & FOUR_BITS) && k < 4 * pairs; k++) {
             const uint32_t low = halfword(random_weight(extreme), random_weight(extreme));
             to = put_word(to, low | halfword(random_weight(extreme), random_weight(extreme)) << 16);
         }
