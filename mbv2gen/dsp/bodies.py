@@ -14,7 +14,8 @@ from mbv2gen.dsp import tiles as dsp_tiles
 from mbv2gen.dsp.assembly import CORES, source
 from mbv2gen.dsp.depthwise import depthwise_columns, depthwise_rows
 from mbv2gen.dsp.planes import depthwise_plane3, depthwise_plane6, depthwise_plane6_stride2
-from mbv2gen.dsp.pointwise import Pointwise, pointwise
+from mbv2gen.dsp.pointwise import pointwise
+from mbv2gen.dsp.pointwise_sums import Pointwise
 from mbv2gen.dsp.vectors import add, fully_connected, fully_connected_four_bits, mean, requantization
 
 _PIXELS = (4, 3, 2, 1)

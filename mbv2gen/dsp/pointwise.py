@@ -1,17 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """1x1 convolutions of the ``dsp`` family: two output channels times one to four pixels, rolled over the input channels.
 
-Packed weights. A halfword holds two weights, h = 256 * w1 + w0 (w0, w1 in -127..127). SMLAD on a word of two halfwords
-gives B = 256 * acc1 + acc0, SMLAD on its SXTB16 (the low bytes of h, sign-extended: w0) gives A = acc0, so
-B - A = 256 * acc1 modulo 2^32: exact where |acc1| < 2^23. One extension serves 16 multiplications.
-
-Unpacked weights: a word of bytes w0[k], w1[k], w0[k+1], w1[k+1]; SXTB16 gives w0's pair, SXTB16 ROR #8 w1's.
-
-Weights of 4 bits: a word of bytes e = 16 * w1 + w0, of which 0 and 2 go with one pair of inputs, 1 and 3 with the next.
-SXTB16 (ROR #8) gives e, whose sum is B = 16 * acc1 + acc0; the low halves shifted to the top of halfwords and masked
-are 4096 * w0, whose sum is A = 4096 * acc0, so that acc1 = (B - (A >> 12)) / 16. Canonical weights are sixteen times as
-large (quantized_network.py): A is then y0 = 256 * acc0, and B - (A >> 12) is acc1. The word is loaded once a pair, so
-that two registers do.
+pointwise_sums.py says how weights are stored and multiplied.
 
 The end of a weight list is a word of its own, 0x80 in the top byte and bit 23 clear: no weight word is below 0x8081
 (packed) or 0x8100 (unpacked) in its top half, as weights are at least -127. The loop needs no counter: the word after
@@ -20,53 +10,15 @@ has the common shift, y0 = 256 * A + bias takes it with the shift that makes y0 
 of 1/128 (the first channel's) and 1/256, and no channel needs an addend.
 
 Registers: r0 stream, r1 tile, r2-r5 and r6-r9 accumulators of the first and second channel (one a pixel), r10 r11
-weights, r12 lr pixels. Stack: 0 tile, 4 end of output, 8 output, 12 step, 16 (linear) 2 * zero point + 1.
+weights, r12 lr pixels; of weights of 4 bits and fewer pixels as pointwise_sums.py says. Stack: 0 tile, 4 end of output,
+8 output, 12 step, 16 (linear) 2 * zero point + 1.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from mbv2gen.dsp.assembly import Code, common_requantization, function, groups_loads
-from mbv2gen.dsp.shifts import END_BIAS_SHIFT, PACKED_SHIFT, UNPACKED_SHIFT
-
-_FIRST = ("r2", "r3", "r4", "r5")
-_SECOND = ("r6", "r7", "r8", "r9")
-_TURN = 4  # pairs of input channels a turn of the loop
-_TILE_PAIR_BYTES = 16
-
-
-@dataclass(frozen=True)
-class Pointwise:
-    """One body. ``output``: lines (ReLU, uint8 words of four pixels), sums (ReLU, added to int32), nhwc (linear, int8).
-
-    ``own_shifts``: each channel shifts by its own amount from the end word (packed ReLU; linear bodies always do).
-    ``head``: pairs of input channels in the peeled first turn: there are 4 n of them, or 4 n + 2 where head is 2.
-    """
-
-    output: str
-    pixels: int
-    packed: bool = True
-    own_shifts: bool = False
-    head: int = _TURN
-    four_bits: bool = False
-
-    @property
-    def first(self) -> tuple[str, ...]:
-        return _FIRST[: self.pixels]
-
-    @property
-    def second(self) -> tuple[str, ...]:
-        return _SECOND[: self.pixels]
-
-    @property
-    def bias_in_end(self) -> bool:
-        """Whether the first channel's bias stands in the END word."""
-        return self.packed and not self.four_bits and not self.own_shifts and self.output != "nhwc"
-
-    @property
-    def common_shift(self) -> int:
-        return PACKED_SHIFT if self.packed else UNPACKED_SHIFT
+from mbv2gen.dsp.assembly import Code, common_requantization, function
+from mbv2gen.dsp.pointwise_sums import Pointwise, accumulation, mask
+from mbv2gen.dsp.shifts import END_BIAS_SHIFT
 
 
 def pointwise(name: str, core: str, body: Pointwise) -> str:
@@ -79,8 +31,9 @@ def pointwise(name: str, core: str, body: Pointwise) -> str:
         "strd r1, r12, [sp]",
         "strd r2, r3, [sp, #8]",
         *(["ldr r4, [r0], #4", "str r4, [sp, #16]"] if body.output == "nhwc" else []),
+        *mask(body),
         "1:",
-        *_accumulation(core, body),
+        *accumulation(core, body),
         *(_linear_epilogue(body) if body.output == "nhwc" else _relu_epilogue(body)),
         "ldrd r1, r12, [sp]",
         "str r10, [sp, #8]",
@@ -92,96 +45,6 @@ def pointwise(name: str, core: str, body: Pointwise) -> str:
     kind = {"lines": "ReLU to lines", "sums": "ReLU to pool sums", "nhwc": "linear to NHWC"}[body.output]
     weights = "two weights a byte" if body.four_bits else "two weights a halfword" if body.packed else "a weight a byte"
     return function(name, f"1x1 convolution, {kind}: 2 channels x {body.pixels} pixels a turn, {weights}.", code)
-
-
-def _accumulation(core: str, body: Pointwise) -> Code:
-    """All input channels of a channel pair. The first turn starts the accumulators from the bias, which waits in the
-    last accumulator of each channel because that one is written last; from 0 where the bias comes at the end."""
-    if body.bias_in_end:
-        code = [f"ldrd {body.second[-1]}, r10, [r0], #8"]
-    else:
-        code = [f"ldrd {body.first[-1]}, {body.second[-1]}, [r0], #8", "ldr r10, [r0], #4"]
-    for k in range(body.head):
-        code += _pair(core, body, odd=k % 2 == 1, start=k == 0)
-    code += ["cmn r10, #0x7f800000", "blt 3f", "2:"]
-    for k in range(_TURN):
-        code += _pair(core, body, odd=k % 2 == 1, start=False)
-    return [*code, "cmn r10, #0x7f800000", "bge 2b", "3:"]
-
-
-def _pair(core: str, body: Pointwise, odd: bool, start: bool) -> Code:
-    """Two input channels: 4 MACs a pixel. Packed: the raw word and its extension change registers from pair to pair, so
-    that the next word can be loaded as soon as the extension has been used."""
-    load_next = ""
-    if body.four_bits:
-        low, following, second_weights = "r10", "r10", "r11"
-        extend = ["sxtb16 r11, r10, ror #8", "lsl r10, r10, #4"] if odd else ["sxtb16 r11, r10", "lsl r10, r10, #12"]
-        extend.append("and r10, r10, #0xf000f000")
-        load_next = "" if odd else "ldr r10, [r0, #-4]"
-    elif body.packed:
-        raw, low = ("r11", "r10") if odd else ("r10", "r11")
-        following, second_weights = low, raw
-        extend = [f"sxtb16 {low}, {raw}"]
-    else:
-        low, following, second_weights = "r11", "r10", "r10"
-        extend = ["sxtb16 r11, r10", "sxtb16 r10, r10, ror #8"]
-
-    def first(pixel: int, register: str) -> str:
-        a = body.first[pixel]
-        if start and body.bias_in_end:
-            return f"smuad {a}, {register}, {low}"
-        return f"smlad {a}, {register}, {low}, {body.first[-1] if start else a}"
-
-    def second(pixel: int, register: str) -> str:
-        b = body.second[pixel]
-        return f"smlad {b}, {register}, {second_weights}, {body.second[-1] if start else b}"
-
-    code: Code = []
-    done = 0
-    for load, registers in _pixel_loads(body.pixels):
-        block = _Block(
-            load=load,
-            extend=() if done else tuple(extend),
-            first=tuple(first(done + k, register) for k, register in enumerate(registers)),
-            second=tuple(second(done + k, register) for k, register in enumerate(registers)),
-            load_next=(load_next or f"ldr {following}, [r0], #4",) if done + len(registers) == body.pixels else (),
-        )
-        done += len(registers)
-        code += _scheduled(core, body.packed, block)
-    return code
-
-
-def _pixel_loads(pixels: int) -> list[tuple[str, tuple[str, ...]]]:
-    """The tile's words of one pair of input channels: [4 pixels][2] int16, one word a pixel."""
-    if pixels == 1:
-        return [(f"ldr r12, [r1], #{_TILE_PAIR_BYTES}", ("r12",))]
-    if pixels == 2:
-        return [(f"ldrd r12, lr, [r1], #{_TILE_PAIR_BYTES}", ("r12", "lr"))]
-    two = ("ldrd r12, lr, [r1], #8", ("r12", "lr"))
-    return [two, two] if pixels == 4 else [two, ("ldr r12, [r1], #8", ("r12",))]
-
-
-@dataclass(frozen=True)
-class _Block:
-    """One load of pixels and its MACs, in the order they may stand: ``extend`` and ``load_next`` may be empty."""
-
-    load: str
-    extend: tuple[str, ...]
-    first: tuple[str, ...]
-    second: tuple[str, ...]
-    load_next: tuple[str, ...]
-
-
-def _scheduled(core: str, packed: bool, block: _Block) -> Code:
-    """The next weights go to a register that the first channel's MACs (packed) or the second's (unpacked) read: they
-    come before it."""
-    if groups_loads(core):
-        return [block.load, *block.extend, *block.first, *block.second, *block.load_next]
-    if not block.load_next:
-        pairs = zip(block.second, block.first, strict=True)  # packed, the second channel's need no extension
-        return [block.load, *block.extend, *(mac for pair in pairs for mac in pair)]
-    before, after = (block.first, block.second) if packed else (block.second, block.first)
-    return [block.load, *block.extend, *before, *block.load_next, *after]
 
 
 def _relu_epilogue(body: Pointwise) -> Code:

@@ -12,7 +12,7 @@ _TURN = 4  # pairs of inputs
 
 
 def fully_connected(name: str, core: str) -> str:
-    """``void name(stream, x, out, out_end)``: eight int32 accumulators a turn, weights packed as in dsp_pointwise.
+    """``void name(stream, x, out, out_end)``: eight int32 accumulators a turn, weights packed as pointwise ones.
 
     x: words of two uint8 in int16, then -1 (fold here and go on) or -2 (fold here: the end). A fold takes
     acc1 = (B - A) >> 8 out of the odd accumulators and adds it to sums on the stack, so that only the part of K between
@@ -54,7 +54,7 @@ def _eight_outputs(core: str) -> Code:
 
 
 def fully_connected_four_bits(name: str) -> str:
-    """``void name(stream, x, out, out_end)``: as fully_connected, weights of 4 bits (dsp/pointwise.py says how).
+    """``void name(stream, x, out, out_end)``: as fully_connected, weights of 4 bits (dsp/pointwise_sums.py says how).
 
     A word holds four outputs times two inputs. Sums start from 0 after every fold, where they are added to the words of
     ``out``, which begin as the biases: an even output's 256 * acc, an odd one's acc1 + acc0 / 16.
@@ -101,7 +101,7 @@ def add(name: str) -> str:
 def requantization(name: str) -> str:
     """``void name(accumulators, args, out, out_end)``: int32 -> int8 for any zero point, each with its own multiplier.
 
-    As dsp_pointwise's linear outputs, C = (2 * zero_point + 1) << (rs - 1); shifting by rs is by rs - 1, then by 1.
+    As dsp/pointwise.py's linear outputs, C = (2 * zero_point + 1) << (rs - 1); shifting by rs is by rs - 1, then by 1.
     r0 accumulators, r1 multipliers, r4 shifts (rs - 1), r5 2 * zero_point + 1, r2 out, r3 its end.
     """
     code = ["push {r4-r9, lr}", "ldm r1, {r1, r4, r5}", "1:"]
