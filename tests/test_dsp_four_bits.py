@@ -13,21 +13,28 @@ import dsp_networks
 import numpy as np
 import pytest
 from four_bits import is_stored_so, with_four_bits
+from mobilenets import mobilenet_v2
 from numpy.typing import NDArray
 from random_networks import random_network
-from small_models import write_network
+from small_models import write_network, write_program
 from test_dsp_check import one
-from toy_network import needs_host_compiler
+from test_dsp_inferences import M7
+from toy_network import needs_arm_compiler, needs_host_compiler, needs_qemu
 
+from mbv2gen import compiler, program, report
 from mbv2gen.arithmetic import multiply_by_quantized_multiplier
+from mbv2gen.compiler import Options
 from mbv2gen.dsp import check as dsp_check
+from mbv2gen.dsp.call_fields import BodySet
 from mbv2gen.dsp.fully_connected import PackedFullyConnected, pack_fully_connected, refuses_fully_connected
 from mbv2gen.dsp.packing import PackedLinear, PackedRelu, pack_linear, pack_relu, refuses_linear, refuses_relu
 from mbv2gen.dsp.ranges import Layer, ranges
 from mbv2gen.dsp.tiles import expand_pairs
 from mbv2gen.errors import CheckFailed
-from mbv2gen.hardware.execution import HOST
+from mbv2gen.hardware.execution import HOST, Place
+from mbv2gen.packing import check as packing_check
 from mbv2gen.pixels import network_inputs
+from mbv2gen.planning.occupancy import occupancy
 from mbv2gen.quantized_network import QFullyConnected, QuantizedNetwork
 from mbv2gen.verification import verify
 
@@ -252,10 +259,40 @@ def test_an_accumulator_too_wide_for_the_first_of_a_pair_is_left_to_the_general_
     )
 
 
+@pytest.mark.parametrize(
+    ("place", "optimize"),
+    [pytest.param(HOST, "size", marks=needs_host_compiler, id="host-size"),
+     pytest.param(Place(M7), "balanced", marks=[needs_arm_compiler, needs_qemu], id="cortex-m7-balanced")],
+)  # fmt: skip
+def test_a_mobilenet_runs_on_dsp_kernels_alone(place: Place, optimize: str, tmp_path: Path) -> None:
+    """Rows of 36, 18, 9, 5 and 3 pixels: all bodies, or with ``size`` those made of others."""
+    network = with_four_bits(mobilenet_v2(0.1, 72, 10))
+    folder = write_network(network, tmp_path / "out", optimize=optimize)
+    assert all(layer["kernel"].endswith("_dsp") for layer in folder.report()["layers"])
+    assert (folder.path / "mbv2_dsp_four_bits_few.h").is_file() == (optimize == "size")
+    inputs = network_inputs.synthetic(network, 2)
+    assert verify(folder, place, iter([inputs]), len(inputs)).difference is None
+
+
 @needs_host_compiler
-@pytest.mark.parametrize("seed", range(4))
+def test_shifts_of_their_own_compute_the_same(tmp_path: Path) -> None:
+    """No solver: no channel but constant ones has the common shift."""
+    network, options = with_four_bits(mobilenet_v2(0.1, 72, 10)), Options(optimize="size")
+    known = ranges(network)
+    planned = compiler.plan_network(network, options, known)
+    complete = program.program(network, planned, "cortex-m7", known, BodySet(solver=False))
+    packing_check.check_packing(complete)
+    assert any(body.endswith("_nsh_dsp") for body in complete.inner_bodies)
+    about = report.report(complete, occupancy(planned), options.objective, command="test")
+    inputs = network_inputs.synthetic(network, 1)
+    assert verify(write_program(complete, tmp_path / "out", about), HOST, iter([inputs]), 1).difference is None
+
+
+@needs_host_compiler
+@pytest.mark.parametrize("seed", range(2))
 def test_the_c_of_the_dsp_family_equals_the_reference_in_every_row(seed: int, tmp_path: Path) -> None:
     rng = np.random.default_rng([43, seed])
     network = random_network(rng, size=(12, 8), max_channels=12, blocks=2, head="mobilenet", name="net")
-    folder = write_network(with_four_bits(network), tmp_path / "out", target="cortex-m7")
+    network = with_four_bits(network, lambda operator: is_stored_so(operator) and bool(rng.integers(4)))
+    folder = write_network(network, tmp_path / "out", target="cortex-m7")
     assert verify(folder, HOST, iter([network_inputs.synthetic(network, 6)]), 6).difference is None
