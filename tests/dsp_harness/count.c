@@ -210,6 +210,8 @@ void count_all(void) {
     PW(pw_lin4_n, 4, LINEAR | FOUR_BITS, 48, 16, 1);
     PW(pw_lin4_n, 4, LINEAR | FOUR_BITS, 168, 112, 1);
     PW(pw_gap4_n, 4, FOUR_BITS, 56, 1280, 4);
+    PW(pw_gap3_n, 3, FOUR_BITS, 56, 1280, 4);
+    PW(pw_gap1_n, 1, FOUR_BITS, 56, 1280, 4);
     count_expand("expand_tile4", mbv2_expand_tile4_dsp, 4, 24);
     count_expand("expand_tile3", mbv2_expand_tile3_dsp, 3, 56);
     count_expand("expand_tile_s4", mbv2_expand_tile_s4_dsp, 4, 8);

@@ -34,14 +34,6 @@ static uint32_t halfword(int32_t w0, int32_t w1) { return (uint32_t)(256 * w1 + 
 
 static uint32_t byte(int32_t value) { return (uint32_t)value & 0xFFu; }
 
-static uint32_t word_of_halves(int extreme) { /* two weights of 4 bits a byte */
-    uint32_t word = 0;
-    for (uint32_t i = 0; i < 4; i++) {
-        word = word << 8 | byte(16 * random_half(extreme) + random_half(extreme));
-    }
-    return word;
-}
-
 static uint32_t random_multiplier(void) {
     static const uint32_t special[4] = {0, 0x40000000u, 0x7FFFFFFFu, 1};
     return random_below(8) ? random_word() >> (1 + random_below(11)) : special[random_below(4)];
@@ -58,6 +50,20 @@ static uint32_t random_shifts(void) {
 
 enum { UNPACKED = 1, OWN_SHIFTS = 2, LINEAR = 4, FOUR_BITS = 8 }; /* forms of pointwise streams; 0: packed, common shift */
 
+static uint32_t random_weights(uint32_t form, int extreme) { /* a word of them */
+    uint32_t word = 0;
+    if (form & FOUR_BITS) {
+        for (uint32_t i = 0; i < 4; i++) {
+            word = word << 8 | byte(16 * random_half(extreme) + random_half(extreme));
+        }
+        return word;
+    }
+    const int32_t w0 = random_weight(extreme), w1 = random_weight(extreme);
+    const int32_t v0 = random_weight(extreme), v1 = random_weight(extreme);
+    return form & UNPACKED ? byte(w0) | byte(w1) << 8 | byte(v0) << 16 | byte(v1) << 24
+                           : halfword(w0, w1) | halfword(v0, v1) << 16;
+}
+
 /* Of `channels` (even) outputs and `pairs` pairs of inputs; returns behind it. */
 static uint32_t *random_pointwise(uint32_t *to, uint32_t channels, uint32_t pairs, uint32_t form) {
     const int extreme = random_below(4) == 0;
@@ -70,14 +76,8 @@ static uint32_t *random_pointwise(uint32_t *to, uint32_t channels, uint32_t pair
             to = put_word(to, bias);
         }
         to = put_word(to, form & UNPACKED ? random_word() : bias + (random_word() << 8 >> random_below(12)));
-        for (uint32_t k = 0; form & FOUR_BITS && k < 2u * pairs; k += 4) {
-            to = put_word(to, word_of_halves(extreme));
-        }
-        for (uint32_t k = 0; !(form & FOUR_BITS) && k < pairs; k++) {
-            const int32_t w0 = random_weight(extreme), w1 = random_weight(extreme);
-            const int32_t v0 = random_weight(extreme), v1 = random_weight(extreme);
-            to = put_word(to, form & UNPACKED ? byte(w0) | byte(w1) << 8 | byte(v0) << 16 | byte(v1) << 24
-                                              : halfword(w0, w1) | halfword(v0, v1) << 16);
+        for (uint32_t k = 0; k < (form & FOUR_BITS ? pairs / 2 : pairs); k++) {
+            to = put_word(to, random_weights(form, extreme));
         }
         to = put_word(to, 0x80000000u | (form ? random_shifts() : random_below(1u << 23)));
         for (uint32_t k = 0; k < 2; k++) {
@@ -111,12 +111,8 @@ static uint32_t *random_dense(uint32_t *to, uint32_t outputs, uint32_t pairs, ui
         for (uint32_t k = 0; k < 8; k++) {
             to = put_word(to, random_word() >> random_below(24));
         }
-        for (uint32_t k = 0; form & FOUR_BITS && k < 2 * pairs; k++) {
-            to = put_word(to, word_of_halves(extreme));
-        }
-        for (uint32_t k = 0; !(form & FOUR_BITS) && k < 4 * pairs; k++) {
-            const uint32_t low = halfword(random_weight(extreme), random_weight(extreme));
-            to = put_word(to, low | halfword(random_weight(extreme), random_weight(extreme)) << 16);
+        for (uint32_t k = 0; k < (form & FOUR_BITS ? 2 : 4) * pairs; k++) {
+            to = put_word(to, random_weights(form, extreme));
         }
     }
     return to;
