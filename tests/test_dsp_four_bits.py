@@ -75,16 +75,16 @@ def rows_of(data: bytes, words: int) -> Ints:
     return np.frombuffer(data, "<u4").reshape(-1, words)
 
 
-def accumulated(rows: Ints, tile: Ints) -> tuple[Ints, Ints, Ints]:
-    """(y0, acc1, END): the loop of a pointwise body over one pair of channels a row of words."""
+def accumulated(rows: Ints, tile: Ints, scale: int = 8) -> tuple[Ints, Ints, Ints]:
+    """(acc0 << scale, acc1, END): the loop of a pointwise body over one pair of channels a row of words."""
     count = tile.shape[1] // 2
     block = rows[:, 2 : 2 + count]
     assert (np.ascontiguousarray(block).view("<i4") >= -0x7F800000).all(), "an END word among the weights"
     a, b = sums([list(words) for words in block], tile)
-    y0, total = wrapped(a + signed(rows[:, 0])), wrapped(b + signed(rows[:, 1]))
+    y0, total = wrapped((a >> 8 - scale) + signed(rows[:, 0])), wrapped(b + signed(rows[:, 1]))
     end = rows[:, 2 + count].astype(np.int64)
     assert (end >> 23 == 0x100).all(), "no END word"
-    return y0, wrapped(total - (y0 >> 12)), end
+    return y0, wrapped(total - (y0 >> scale + 4)), end
 
 
 def run_relu(layer: Layer, packed: PackedRelu, x: Ints) -> Ints:
@@ -116,10 +116,9 @@ def run_linear(layer: Layer, packed: PackedLinear, x: Ints, offset: int) -> Ints
         if stream.channels:
             centre = int(signed(np.frombuffer(stream.data[:4], "<u4"))[0])
             rows = rows_of(stream.data[4:], len(packed.pairs) // 2 + 5)
-            y0, acc1, end = accumulated(rows, tile)
-            assert (y0 % 128 == 0).all()
+            y0, acc1, end = accumulated(rows, tile, scale=0 if packed.unpacked else 8)
             made = []
-            for c, twice in enumerate((y0 >> 7, 2 * acc1)):
+            for c, twice in enumerate((2 * y0 if packed.unpacked else y0 >> 7, 2 * acc1)):
                 shift = end >> 8 * c & 0xFF
                 t = (centre << shift) + (twice >> 63)
                 product = wrapped(((t << 32) + wrapped(twice) * signed(rows[:, c - 2]) + (1 << 31)) >> 32)
@@ -242,17 +241,22 @@ def test_a_fault_in_a_stream_is_noticed(kind: str, at: int, value: int) -> None:
         check(replace(packed, **{field: replace(stream, data=words.tobytes())}))  # type: ignore[type-var]
 
 
-def test_an_accumulator_too_wide_for_the_first_of_a_pair_is_left_to_the_general_body() -> None:
+def test_accumulators_too_wide_for_the_first_of_a_pair_are_unpacked() -> None:
     """600 inputs of up to 255 times 112: more than 2**23."""
     network = one("linear", k=600, n=4)
     weights = np.where(np.arange(600) % 5 == 0, 127, 112) * np.ones((4, 1, 1, 1), np.int64)
     conv = network.operators[0]
-    wide = replace(network, operators=(replace(conv, weights=weights.astype(np.int8)),))
-    wide = with_four_bits(wide)
+    wide = with_four_bits(replace(network, operators=(replace(conv, weights=weights.astype(np.int8)),)))
     operator, known = wide.operators[0], ranges(wide)
     packed = pack_linear(known.layer(operator), expand_pairs(600), four_bits=True)
-    assert packed.general.positions == (0, 1, 2, 3)
+    assert packed.unpacked
+    assert packed.general.positions == ()
     dsp_check.check_linear(wide, operator, known, packed)
+    words = np.frombuffer(packed.stream.data, "<u4")
+    for start in (1, 2):  # a fault in one of them is noticed
+        faulty = (words + (np.arange(len(words)) == start)).astype("<u4").tobytes()
+        with pytest.raises(CheckFailed, match="bias"):
+            dsp_check.check_linear(wide, operator, known, replace(packed, stream=replace(packed.stream, data=faulty)))
     x = dsp_emulation.draws(known.layer(operator), np.random.default_rng(3), 6)
     np.testing.assert_array_equal(
         run_linear(known.layer(operator), packed, x, 128), dsp_emulation.reference(wide, operator, x)

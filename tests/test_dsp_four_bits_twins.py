@@ -45,11 +45,15 @@ def weight_words(weights: Array, pairs: Pairs) -> list[int]:
     return [both[k] | both[m] << 8 | both[after_k] << 16 | both[after_m] << 24 for k, after_k, m, after_m in blocks]
 
 
-def stream(weights: Array, y: Array, ends: list[int], parameters: Array, pairs: Pairs) -> Bytes:
-    """Per two channels: starts from ``y``, weights, END with ``ends``, ``parameters`` [channels][...]."""
+def stream(weights: Array, y: Array, ends: list[int], parameters: Array, pairs: Pairs, scale: int = 8) -> Bytes:
+    """Per two channels: starts from ``y`` = bias << ``scale``, weights, END with ``ends``, ``parameters``."""
     words: list[int] = []
     for c in range(0, len(weights), 2):
-        words += [int(y[c]), (int(y[c + 1]) >> 8) + (int(y[c]) >> 12), *weight_words(weights[c : c + 2], pairs)]
+        words += [
+            int(y[c]),
+            (int(y[c + 1]) >> scale) + (int(y[c]) >> scale + 4),
+            *weight_words(weights[c : c + 2], pairs),
+        ]
         words += [0x80000000 | ends[c // 2], *(int(value) for value in parameters[c : c + 2].reshape(-1))]
     return np.frombuffer(little_endian(words), np.uint8).copy()
 
@@ -89,8 +93,9 @@ def test_relu_is_tflites_convolution_or_the_floor_of_a_sum_with_a_fine_bias(
 @SEVERAL_PIXELS
 @pytest.mark.parametrize(("inputs", "channels"), [(40, 6), (16, 8), (7, 2)])
 @pytest.mark.parametrize("zero_point", [-128, 5, 127])
+@pytest.mark.parametrize(("suffix", "scale"), [("_n", 8), ("_nx", 0)])
 def test_linear_is_tflites_convolution_for_any_zero_point(
-    call: Callable[..., None], *, pixels: int, inputs: int, channels: int, zero_point: int
+    call: Callable[..., None], *, pixels: int, inputs: int, channels: int, zero_point: int, suffix: str, scale: int
 ) -> None:
     weights, bias, multiplier, rs = layer(7, channels, inputs)
     x = np.random.default_rng(8).integers(0, 256, (pixels, inputs))
@@ -98,10 +103,10 @@ def test_linear_is_tflites_convolution_for_any_zero_point(
     for k in range(inputs):
         tile[k // 2, :pixels, k % 2] = x[:, k]
     ends = [int(rs[c]) - 1 | int(rs[c + 1]) - 1 << 8 for c in range(0, channels, 2)]
-    packed = stream(weights, 256 * bias, ends, multiplier[:, None], byte_pairs(inputs))
+    packed = stream(weights, bias << scale, ends, multiplier[:, None], byte_pairs(inputs), scale)
     centre = np.frombuffer(little_endian([2 * zero_point + 1]), np.uint8)
     out = np.full((pixels, channels), 99, np.int8)
-    call(f"pw_lin{pixels}_n", np.concatenate([centre, packed]), tile, out, channels, (out, channels))
+    call(f"pw_lin{pixels}{suffix}", np.concatenate([centre, packed]), tile, out, channels, (out, channels))
     scaled = multiply_by_quantized_multiplier(x @ (16 * weights).T + bias, multiplier, -rs)
     np.testing.assert_array_equal(out, np.clip(scaled + zero_point, -128, 127))
 

@@ -35,6 +35,7 @@ _POINTWISE: dict[str, Pointwise] = {
         ("relu", "lines", "_n", True, False, 4),
         ("relu", "lines", "_nsh", True, True, 4),
         ("lin", "nhwc", "_n", True, False, 4),
+        ("lin", "nhwc", "_nx", False, False, 4),
         ("gap", "sums", "_n", True, False, 4),
         ("gap", "sums", "_nsh", True, True, 4),
     )
@@ -64,7 +65,7 @@ _OTHERS = (
 BODIES: tuple[str, ...] = tuple(f"mbv2_{body}_dsp" for body in (*_POINTWISE, *_OTHERS))
 """The C names of all bodies."""
 
-FOUR_BITS = frozenset(body for body in BODIES if body.endswith(("_n_dsp", "_nsh_dsp")))
+FOUR_BITS = frozenset(body for body in BODIES if body.endswith(("_n_dsp", "_nx_dsp", "_nsh_dsp")))
 """Those for weights of 4 bits, which have a header and twins of their own."""
 
 

@@ -76,7 +76,7 @@ FASTEST = BodySet()
 
 def body_suffix(packed: PackedRelu | PackedLinear, own: str = "") -> str:
     """Of the bodies that read a pointwise layer's stream; ``own`` is sh where channels have shifts of their own."""
-    letters = ("x" if packed.unpacked else "n" if packed.four_bits else "") + own
+    letters = ("n" if packed.four_bits else "") + ("x" if packed.unpacked else "") + own
     return f"_{letters}" if letters else ""
 
 

@@ -106,7 +106,7 @@ def check_linear(
     _require(layer, decoded.ends, "END word", order)
     silent = (decoded.weights == 0).all(axis=1)
     _require(layer, silent | (decoded.weights == _at(rows.weights, columns)).all(axis=1), "weights", order)
-    units = four_bits_decoding.LINEAR_UNIT if packed.four_bits else (1, 1 if packed.unpacked else 256)
+    units = (1, 1) if packed.unpacked else four_bits_decoding.LINEAR_UNIT if packed.four_bits else (1, 256)
     unit = np.array(units)[np.arange(len(order)) % 2]
     folded = rows.bias - (layer.zero_point + offset) * rows.weights.sum(axis=1)
     start = _int32(decoded.start - np.where(silent, 0, unit * folded))
@@ -125,7 +125,7 @@ def check_linear(
 
 def _decoded_linear(packed: PackedLinear, stream: Stream) -> tuple[Decoded, int]:
     if packed.four_bits:
-        return four_bits_decoding.decode_linear(stream.data, len(packed.pairs))
+        return four_bits_decoding.decode_linear(stream.data, len(packed.pairs), unpacked=packed.unpacked)
     return decode_linear(stream.data, len(packed.pairs), unpacked=packed.unpacked)
 
 

@@ -8,7 +8,8 @@ body's sums are, of the canonical accumulators acc0 and acc1 of a pair of channe
     A = 256 * acc0 = y0        from the low halves, shifted to the top of halfwords
     B = acc1 + acc0 / 16       from whole bytes; what is not the bias of acc0 is a multiple of 16
 
-and acc1 = B - (A >> 12). Start values are given in y = 256 * acc, and may be any integers.
+and acc1 = B - (A >> 12). Start values are given in y = 256 * acc, and may be any integers. Where |acc0| may reach
+2**23, linear bodies unpack so that A = acc0 and acc1 = B - (A >> 4); the stream differs in its start values alone.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from mbv2gen.dsp.ranges import Int64Array
 from mbv2gen.dsp.streams import WordArray, with_zero, words
 from mbv2gen.dsp.tiles import Pairs
 
-ACCUMULATOR_LIMIT = 1 << 23  # of acc0: A holds 256 times it
 SCALE = 8  # y = acc << 8
 
 
@@ -32,11 +32,14 @@ def weight_words(weights: Int64Array, first: Int64Array, second: Int64Array, pai
     return in_bytes.reshape(len(first), 2 * len(pairs)).view("<u4").astype(np.uint32)
 
 
-def start_words(y: Int64Array, first: Int64Array, second: Int64Array) -> tuple[WordArray, WordArray]:
-    """[pairs][1] each: what A and B start from, for sums that start from ``y`` [n]; 256ths of acc1 are left out."""
+def start_words(
+    y: Int64Array, first: Int64Array, second: Int64Array, scale: int = SCALE
+) -> tuple[WordArray, WordArray]:
+    """[pairs][1] each: what A and B start from, for sums that start from ``y`` [n] = acc << ``scale``; what acc1 has
+    below its unit is left out."""
     padded = with_zero(y)
     y0, y1 = padded[first], padded[second]
-    return words(y0)[:, np.newaxis], words((y1 >> SCALE) + (y0 >> SCALE + 4))[:, np.newaxis]
+    return words(y0)[:, np.newaxis], words((y1 >> scale) + (y0 >> scale + 4))[:, np.newaxis]
 
 
 def rest_of_start(y: Int64Array, second: Int64Array) -> Int64Array:

@@ -8,7 +8,7 @@ import numpy as np
 from mbv2gen.dsp.decoding import END, Decoded, Words
 from mbv2gen.dsp.proof import Bools, Ints
 
-LINEAR_UNIT = (256, 1)  # of what the first and the second channel of a pair start from, in accumulators
+LINEAR_UNIT = (256, 1)  # of what the first and the second channel of a pair start from, in accumulators; unpacked 1, 1
 
 
 def decode_common(data: bytes, pairs: int, shift: int) -> Decoded:
@@ -39,13 +39,13 @@ def decode_own(data: bytes, pairs: int) -> Decoded:
     )
 
 
-def decode_linear(data: bytes, pairs: int) -> tuple[Decoded, int]:
+def decode_linear(data: bytes, pairs: int, *, unpacked: bool) -> tuple[Decoded, int]:
     """(a linear stream, its first word): then as of the common shift, END with both shifts less 1. ``start`` is in
-    LINEAR_UNIT."""
+    LINEAR_UNIT, ``unpacked`` in accumulators."""
     stream = np.frombuffer(data, "<u4")
     words = stream[1:].reshape(-1, pairs // 2 + 5)
     weights, end, sound = _weights(words, pairs)
-    y0, acc1 = _starts(words)
+    y0, acc1 = _starts(words, 4 if unpacked else 12)
     centre, shift = int(stream[:1].view("<i4")[0]), _shifts(end)
     multiplier = _signed(words[:, -2:]).reshape(-1)
     start = np.stack([y0, acc1], axis=1).reshape(-1)
@@ -76,10 +76,10 @@ def _weights(words: Words, pairs: int) -> tuple[Ints, Ints, Bools]:
     return both.reshape(2 * len(words), 2 * pairs), end, sound
 
 
-def _starts(words: Words) -> tuple[Ints, Ints]:
-    """y0, and acc1 = B - (A >> 12), where all inputs are 0."""
+def _starts(words: Words, shift: int = 12) -> tuple[Ints, Ints]:
+    """y0 (unpacked: acc0), and acc1 = B - (A >> shift), where all inputs are 0."""
     y0, b = _signed(words[:, :1])[:, 0], _signed(words[:, 1:2])[:, 0]
-    return y0, b - (y0 >> 12)
+    return y0, b - (y0 >> shift)
 
 
 def _signed(words: Words) -> Ints:

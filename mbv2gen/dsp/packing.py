@@ -19,7 +19,6 @@ import numpy as np
 
 from mbv2gen.dsp import four_bits as four
 from mbv2gen.dsp.parameters import (
-    ACCUMULATOR_LIMIT,
     DEPTHWISE_SCALE,
     PACKED_SCALE,
     UNPACKED_SCALE,
@@ -201,22 +200,26 @@ def pack_depthwise(rows: Layer, order: Sequence[int], *, solver: bool = True) ->
 def pack_linear(rows: Layer, pairs: Pairs, *, offset: int = 128, four_bits: bool = False) -> PackedLinear:
     """Streams of the linear bodies for a tile of ``pairs`` whose values are int8 + ``offset``.
 
-    Packed where every second channel of a pair stays under 2**23 over all inputs, else with a weight a byte; with
-    ``four_bits`` (weights are multiples of 16) channels that do not are general.
+    Packed where every second channel of a pair stays under 2**23 over all inputs, else with a weight a byte. With
+    ``four_bits`` (weights are multiples of 16) it is the first channels that need to, else halves are unpacked.
     First 2 * zero point + 1; per pair both biases, weights, END with both shifts less 1, M of both.
     """
     assert refuses_linear(rows) is None, "the caller asks refuses_linear first"
     padded = pad_pairs(pairs)
-    n, p = len(rows.bias), linear_parameters(rows, four.ACCUMULATOR_LIMIT if four_bits else ACCUMULATOR_LIMIT)
+    n, p = len(rows.bias), linear_parameters(rows)
     order = np.array([*range(n - n % 2), *((n - 2, n - 1) if n % 2 else ())], np.int64)
     first, second = order[::2], order[1::2]
     magnitude = np.where(p.silent, 0, rows.accumulators.magnitude)
-    unpacked = bool((magnitude[second] >= PACKED_LIMIT).any()) and not four_bits
+    unpacked = bool((magnitude[first if four_bits else second] >= PACKED_LIMIT).any())
     folded = folded_bias(rows, offset)
     weights, bias = silenced(rows.weights, folded, p.silent)
     bias += np.where(p.silent, p.bias, 0)
     if four_bits:
-        sums = [*four.start_words(bias << four.SCALE, first, second), four.weight_words(weights, first, second, padded)]
+        y = bias if unpacked else bias << four.SCALE
+        sums = [
+            *four.start_words(y, first, second, 0 if unpacked else four.SCALE),
+            four.weight_words(weights, first, second, padded),
+        ]
     else:
         start = columns_of(bias, first, second) if unpacked else biases(bias, first, second)
         sums = [*start, weight_words(weights, first, second, padded, unpacked)]

@@ -21,7 +21,6 @@ PACKED_SCALE = 8  # y = acc << 8: what the difference of a packed pair gives
 UNPACKED_SCALE = 7  # y = acc << 7: put in by the tile of the body that does not pack
 DEPTHWISE_SCALE = 8  # y = acc << 8: the body takes the weights so
 LEAST_WEIGHT = -127  # -128 would make an END word of a weight word
-ACCUMULATOR_LIMIT = 1 << 30  # of linear bodies, which double accumulators
 CONSTANT_MULTIPLIER = 1 << 30  # of a channel whose output is its bias's
 
 _kept = lru_cache(maxsize=128)  # the choice of kernels asks as well as packing: solved once
@@ -142,8 +141,8 @@ def _common_parameters(
     )
 
 
-def linear_parameters(rows: Layer, limit: int = ACCUMULATOR_LIMIT) -> LinearParameters:
-    """Parameters of the linear bodies: any output zero point, right shifts from 1, |acc| < ``limit``.
+def linear_parameters(rows: Layer) -> LinearParameters:
+    """Parameters of the linear bodies: any output zero point, right shifts from 1, |2 * acc| < 2**31.
 
     TFLite's first rounding is SMMLAR's; the second, half away from zero, is a floor of the value plus half, less one
     where it is negative. Where the first rounding brings a negative accumulator to 0, taking off 1 changes nothing.
@@ -157,7 +156,7 @@ def linear_parameters(rows: Layer, limit: int = ACCUMULATOR_LIMIT) -> LinearPara
     clamped = ((rows.act_min == -128) | (scaled.low >= rows.act_min)) & (
         (rows.act_max == 127) | (scaled.high <= rows.act_max)
     )
-    fast = clamped & (right == usable) & (acc.magnitude < limit) & (largest < 1 << 31)
+    fast = clamped & (right == usable) & (acc.magnitude < 1 << 30) & (largest < 1 << 31)
     fast &= rows.weights.min(axis=1) >= LEAST_WEIGHT
     general = ~fast & (constant == NO_CONSTANT)
     silent = general | (constant != NO_CONSTANT)

@@ -74,8 +74,8 @@ def _relu_epilogue(body: Pointwise) -> Code:
 
 
 def _second_accumulators(body: Pointwise) -> Code:
-    """Of weights of 4 bits: acc1 = B - (A >> 12)."""
-    return [f"sub {b}, {b}, {a}, asr #12" for a, b in zip(body.first, body.second, strict=True)]
+    """Of weights of 4 bits: acc1 = B - (A >> 12), unpacked B - (A >> 4)."""
+    return [f"sub {b}, {b}, {a}, asr #{12 if body.packed else 4}" for a, b in zip(body.first, body.second, strict=True)]
 
 
 def _common_requantization(body: Pointwise) -> Code:

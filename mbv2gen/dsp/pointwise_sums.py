@@ -10,9 +10,12 @@ Unpacked weights: a word of bytes w0[k], w1[k], w0[k+1], w1[k+1]; SXTB16 gives w
 Weights of 4 bits: a word of bytes e = 16 * w1 + w0, of which 0 and 2 go with one pair of inputs, 1 and 3 with the next.
 SXTB16 (ROR #8) gives e, whose sum is B = 16 * acc1 + acc0; the low halves shifted to the top of halfwords and masked
 are 4096 * w0, whose sum is A = 4096 * acc0, so that acc1 = (B - (A >> 12)) / 16. Canonical weights are sixteen times as
-large (quantized_network.py): A is then y0 = 256 * acc0, and B - (A >> 12) is acc1. Four pixels leave two registers to
-the weights, so that their word is loaded once a pair. Fewer pixels leave more: r10 is the word, r9 the mask, and one
-register (r11, of three pixels lr) holds what is multiplied, first e, then 4096 * w0; three pixels are r5, r11 and r12.
+large (quantized_network.py): A is then y0 = 256 * acc0, and B - (A >> 12) is acc1. Unpacked, for acc0 that are too wide
+for that, the low halves are masked in bytes and extended: A is acc0, and B - (A >> 4) is acc1.
+
+Four pixels leave two registers to weights of 4 bits, so that their word is loaded once a pair. Fewer leave more: r10 is
+the word, r9 the mask, and one register (r11, of three pixels lr) holds what is multiplied, first for B, then for A;
+three pixels are r5, r11 and r12.
 """
 
 from __future__ import annotations
@@ -27,7 +30,6 @@ _FIRST = ("r2", "r3", "r4", "r5")
 _SECOND = ("r6", "r7", "r8", "r9")
 _TURN = 4  # pairs of input channels a turn of the loop
 _TILE_PAIR_BYTES = 16
-_TOP_OF_HALFWORDS = "#0xf000f000"
 _MASK = "r9"
 
 
@@ -65,13 +67,18 @@ class Pointwise:
         return self.four_bits and self.pixels < 4
 
     @property
+    def halves_mask(self) -> str:
+        """What takes the low halves of bytes, shifted up, out of a word of weights of 4 bits."""
+        return "#0xf000f000" if self.packed else "#0xf0f0f0f0"
+
+    @property
     def common_shift(self) -> int:
         return PACKED_SHIFT if self.packed else UNPACKED_SHIFT
 
 
 def mask(body: Pointwise) -> Code:
     """What comes before the first turn."""
-    return [f"mov {_MASK}, {_TOP_OF_HALFWORDS}"] if body.keeps_mask else []
+    return [f"mov {_MASK}, {body.halves_mask}"] if body.keeps_mask else []
 
 
 def accumulation(core: str, body: Pointwise) -> Code:
@@ -105,14 +112,20 @@ def _pair(core: str, body: Pointwise, odd: bool, start: bool) -> Code:
     if body.keeps_mask:
         return _pair_of_few_pixels(body, odd, start)
     if body.four_bits:
-        bytes_, shift, step = (", ror #8", 4, "], #4") if odd else ("", 12, ", #-4]")
-        extend = (f"sxtb16 r11, r10{bytes_}", f"lsl r10, r10, #{shift}", f"and r10, r10, {_TOP_OF_HALFWORDS}")
-        return _blocks(core, body, _Weights("r10", "r11", extend, f"ldr r10, [r0{step}"), start)
+        bytes_ = ", ror #8" if odd else ""
+        halves = (f"lsl r10, r10, #{_up(body, odd)}", f"and r10, r10, {body.halves_mask}")
+        extend = (f"sxtb16 r11, r10{bytes_}", *halves, *(() if body.packed else (f"sxtb16 r10, r10{bytes_}",)))
+        return _blocks(core, body, _Weights("r10", "r11", extend, f"ldr r10, [r0{'], #4' if odd else ', #-4]'}"), start)
     if body.packed:
         raw, low = ("r11", "r10") if odd else ("r10", "r11")
         return _blocks(core, body, _Weights(low, raw, (f"sxtb16 {low}, {raw}",), f"ldr {low}, [r0], #4"), start)
     both = ("sxtb16 r11, r10", "sxtb16 r10, r10, ror #8")
     return _blocks(core, body, _Weights("r11", "r10", both, "ldr r10, [r0], #4"), start)
+
+
+def _up(body: Pointwise, odd: bool) -> int:
+    """By how much the low halves of a word's bytes are shifted up, before the mask."""
+    return 12 if body.packed and not odd else 4
 
 
 def _blocks(core: str, body: Pointwise, weights: _Weights, start: bool) -> Code:
@@ -129,7 +142,7 @@ def _blocks(core: str, body: Pointwise, weights: _Weights, start: bool) -> Code:
             load_next=(weights.load_next,) if pixels.stop == body.pixels else (),
         )
         done = pixels.stop
-        code += _scheduled(core, body.packed, block)
+        code += _scheduled(core, body.packed or body.four_bits, block)
     return code
 
 
@@ -144,10 +157,14 @@ def _pair_of_few_pixels(body: Pointwise, odd: bool, start: bool) -> Code:
     """Weights of 4 bits, one to three pixels: first B, then A. Of the four words that three pixels load the last is
     none of theirs."""
     load, registers, weights = _FEW_PIXELS[body.pixels]
-    bytes_, shift = (", ror #8", 4) if odd else ("", 12)
+    bytes_ = ", ror #8" if odd else ""
     pixels = range(body.pixels)
     code = [load, f"sxtb16 {weights}, r10{bytes_}", *_second(body, pixels, registers, weights, start)]
-    code += [f"and {weights}, {_MASK}, r10, lsl #{shift}", *(["ldr r10, [r0], #4"] if odd else [])]
+    code.append(f"and {weights}, {_MASK}, r10, lsl #{_up(body, odd)}")
+    code += [
+        *([] if body.packed else [f"sxtb16 {weights}, {weights}{bytes_}"]),
+        *(["ldr r10, [r0], #4"] if odd else []),
+    ]
     return [*code, *_first(body, pixels, registers, weights, start)]
 
 
@@ -185,13 +202,13 @@ class _Block:
     load_next: tuple[str, ...]
 
 
-def _scheduled(core: str, packed: bool, block: _Block) -> Code:
-    """The next weights go to a register that the first channel's MACs (packed) or the second's (unpacked) read: they
-    come before it."""
+def _scheduled(core: str, first_before: bool, block: _Block) -> Code:
+    """The next weights go to a register that the first channel's MACs (packed, 4 bits) or the second's (unpacked) read:
+    they come before it."""
     if groups_loads(core):
         return [block.load, *block.extend, *block.first, *block.second, *block.load_next]
     if not block.load_next:
         pairs = zip(block.second, block.first, strict=True)  # packed, the second channel's need no extension
         return [block.load, *block.extend, *(mac for pair in pairs for mac in pair)]
-    before, after = (block.first, block.second) if packed else (block.second, block.first)
+    before, after = (block.first, block.second) if first_before else (block.second, block.first)
     return [block.load, *block.extend, *before, *block.load_next, *after]

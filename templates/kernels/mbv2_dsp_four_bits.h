@@ -6,15 +6,17 @@
  * e = w1 + w0 / 16 holds those of two output channels for one input. Sums of e * x and of 256 * w0 * x are
  *   A = 256 * acc0                from the low halves
  *   B = acc1 + acc0 / 16          from whole bytes, so that acc1 = B - (A >> 12)
+ * The bodies _nx (linear) make A = acc0 in its place, for accumulators too wide for that.
  *
  * STREAMS of pointwise bodies; linear: first a word 2 * zero_point + 1. Then for every pair of channels (0, 1), (2, 3), ...:
- *   starts         y0, and (y1 >> 8) + (y0 >> 12), where y = 256 * bias as in mbv2_dsp_bodies.h
+ *   starts         y0, and (y1 >> 8) + (y0 >> 12), where y = 256 * bias as in mbv2_dsp_bodies.h;
+ *                  _nx: bias0, and bias1 + (bias0 >> 4)
  *   weights        one word for two pairs of input channels (k, l), (m, n): bytes e[k] e[m] e[l] e[n]; filled up with 0 to
  *                  a multiple of 4 pairs, which the tile is read for, too
  *   END            0x80 in the top byte, bit 23 clear; below it the low 8 bits of y1 (common shift), or in bytes 0 and 1
  *                  the channels' shifts: s (own shift), rs - 1 (linear). No weight word looks like it: |e| <= 119.
  *   parameters     M0 M1; with shifts of their own M0 C0 M1 C1
- * Bounds, for all inputs: |acc0| < 2^23, and |acc1| < 2^23 too where ReLU follows; linear |acc1| < 2^30.
+ * Bounds, for all inputs: |acc0| < 2^23, and |acc1| < 2^23 too where ReLU follows; linear |acc1| < 2^30, _nx both.
  */
 #ifndef MBV2_DSP_FOUR_BITS_H
 #define MBV2_DSP_FOUR_BITS_H
@@ -25,10 +27,11 @@
 extern "C" {
 #endif
 
-/* 1x1 convolution of one tile. _n: one shift for all channels (pw_lin: as ever, its own);  _nsh: each channel has its own. */
+/* 1x1 convolution of one tile. _n: one shift for all channels (pw_lin: as ever, its own); _nx: wide sums;  _nsh: each channel has its own. */
 mbv2_pw_body mbv2_pw_relu4_n_dsp, mbv2_pw_relu3_n_dsp, mbv2_pw_relu2_n_dsp, mbv2_pw_relu1_n_dsp;
 mbv2_pw_body mbv2_pw_relu4_nsh_dsp, mbv2_pw_relu3_nsh_dsp, mbv2_pw_relu2_nsh_dsp, mbv2_pw_relu1_nsh_dsp;
 mbv2_pw_body mbv2_pw_lin4_n_dsp, mbv2_pw_lin3_n_dsp, mbv2_pw_lin2_n_dsp, mbv2_pw_lin1_n_dsp;
+mbv2_pw_body mbv2_pw_lin4_nx_dsp, mbv2_pw_lin3_nx_dsp, mbv2_pw_lin2_nx_dsp, mbv2_pw_lin1_nx_dsp;
 mbv2_pw_body mbv2_pw_gap4_n_dsp, mbv2_pw_gap3_n_dsp, mbv2_pw_gap2_n_dsp, mbv2_pw_gap1_n_dsp;
 mbv2_pw_body mbv2_pw_gap4_nsh_dsp, mbv2_pw_gap3_nsh_dsp, mbv2_pw_gap2_nsh_dsp, mbv2_pw_gap1_nsh_dsp;
 

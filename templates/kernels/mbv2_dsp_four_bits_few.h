@@ -21,6 +21,8 @@ enum { MBV2_OWN_SHIFT_BYTES_N = 8 }; /* that a pair with shifts of its own has m
 
 MBV2_FEW_POINTWISE(pw_lin3_n, mbv2_nhwc_singly, mbv2_pw_lin1_n_dsp, step, 3)
 MBV2_FEW_POINTWISE(pw_lin2_n, mbv2_nhwc_singly, mbv2_pw_lin1_n_dsp, step, 2)
+MBV2_FEW_POINTWISE(pw_lin3_nx, mbv2_nhwc_singly, mbv2_pw_lin1_nx_dsp, step, 3)
+MBV2_FEW_POINTWISE(pw_lin2_nx, mbv2_nhwc_singly, mbv2_pw_lin1_nx_dsp, step, 2)
 
 MBV2_FEW_POINTWISE(pw_relu3_n, mbv2_lines_of_four, mbv2_pw_relu4_n_dsp, step, 3)
 MBV2_FEW_POINTWISE(pw_relu2_n, mbv2_lines_of_four, mbv2_pw_relu4_n_dsp, step, 2)

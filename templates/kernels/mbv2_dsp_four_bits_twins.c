@@ -17,6 +17,7 @@
 
 enum { PAIR_BYTES = 16, PIXEL_BYTES = 4 };
 enum { COMMON_SHIFT = 0, OWN_SHIFTS = 1 };
+enum { SCALED = 8, UNPACKED = 0 }; /* A = acc0 << this */
 
 typedef const uint8_t *bytes_in;
 typedef uint8_t *bytes_out;
@@ -45,14 +46,16 @@ static uint32_t multiply_add(uint32_t acc, bytes_in p, int32_t w0, int32_t w1) {
     return acc + (uint32_t)(int16_at(p) * w0) + (uint32_t)(int16_at(p + 2) * w1);
 }
 
-/* The byte e of both weights, and 256 * w0. */
+/* The byte e of both weights, and w0 << scale. */
 static int32_t whole(uint32_t byte) { return (int32_t)((byte & 0xFFu) ^ 0x80u) - 0x80; }
 
-static int32_t low_half(uint32_t byte) { return 4096 * ((int32_t)((byte & 0xFu) ^ 8u) - 8); }
+static int32_t low_half(uint32_t byte, uint32_t scale) {
+    return (int32_t)(16u << scale) * ((int32_t)((byte & 0xFu) ^ 8u) - 8);
+}
 
 /* Sums A and B of one pixel by the bytes `k` and `l` for the inputs at p. */
-static void add_pair(uint32_t *a, uint32_t *b, bytes_in p, uint32_t k, uint32_t l) {
-    *a = multiply_add(*a, p, low_half(k), low_half(l));
+static void add_pair(uint32_t *a, uint32_t *b, bytes_in p, uint32_t k, uint32_t l, uint32_t scale) {
+    *a = multiply_add(*a, p, low_half(k, scale), low_half(l, scale));
     *b = multiply_add(*b, p, whole(k), whole(l));
 }
 
@@ -65,14 +68,14 @@ static int32_t clamped(uint32_t value, uint32_t shift, int32_t least, int32_t mo
 
 /* ---- pointwise ------------------------------------------------------------------------------------------------- */
 
-/* Of one pair of channels: 256 * acc0 and acc1; `stream` stands behind the end word, which is `end`. */
+/* Of one pair of channels: 256 * acc0 (UNPACKED: acc0) and acc1; `stream` stands behind the end word, which is `end`. */
 typedef struct mbv2_pair {
     uint32_t acc[2][4];
     uint32_t end;
     bytes_in stream;
 } mbv2_pair;
 
-static mbv2_pair accumulate(bytes_in stream, bytes_in tile, uint32_t pixels) {
+static mbv2_pair accumulate(bytes_in stream, bytes_in tile, uint32_t pixels, uint32_t scale) {
     mbv2_pair pair;
     for (uint32_t p = 0; p < 4; p++) {
         pair.acc[0][p] = word_at(stream);
@@ -83,13 +86,13 @@ static mbv2_pair accumulate(bytes_in stream, bytes_in tile, uint32_t pixels) {
         for (uint32_t half = 0; half < 2; half++, tile += PAIR_BYTES) {
             const uint32_t word = word_at(stream) >> (8 * half);
             for (uint32_t p = 0; p < pixels; p++) {
-                add_pair(&pair.acc[0][p], &pair.acc[1][p], tile + PIXEL_BYTES * p, word, word >> 16);
+                add_pair(&pair.acc[0][p], &pair.acc[1][p], tile + PIXEL_BYTES * p, word, word >> 16, scale);
             }
         }
     }
     pair.end = word_at(stream);
     pair.stream = stream + 4;
-    for (uint32_t p = 0; p < 4; p++) pair.acc[1][p] -= shifted_down(pair.acc[0][p], 12);
+    for (uint32_t p = 0; p < 4; p++) pair.acc[1][p] -= shifted_down(pair.acc[0][p], scale + 4);
     return pair;
 }
 
@@ -113,7 +116,7 @@ static void pw_relu(const void *stream, const void *tile, void *out, int32_t ste
     bytes_out o = (bytes_out)out;
     bytes_in s = (bytes_in)stream;
     do {
-        mbv2_pair pair = accumulate(s, (bytes_in)tile, pixels);
+        mbv2_pair pair = accumulate(s, (bytes_in)tile, pixels, SCALED);
         uint8_t q[2][4];
         relu_outputs(&pair, form, q);
         for (uint32_t c = 0; c < 2; c++, o += step) {
@@ -127,7 +130,7 @@ static void pw_gap(const void *stream, const void *tile, void *out, const void *
     bytes_out o = (bytes_out)out;
     bytes_in s = (bytes_in)stream;
     do {
-        mbv2_pair pair = accumulate(s, (bytes_in)tile, pixels);
+        mbv2_pair pair = accumulate(s, (bytes_in)tile, pixels, SCALED);
         uint8_t q[2][4];
         relu_outputs(&pair, form, q);
         for (uint32_t c = 0; c < 2; c++, o += 4) {
@@ -139,17 +142,18 @@ static void pw_gap(const void *stream, const void *tile, void *out, const void *
     } while (o != end);
 }
 
-static void pw_lin(const void *stream, const void *tile, void *out, int32_t step, const void *end, uint32_t pixels) {
+static void pw_lin(const void *stream, const void *tile, void *out, int32_t step, const void *end, uint32_t pixels,
+                   uint32_t scale) {
     const uint32_t centre = word_at((bytes_in)stream);
     bytes_out o = (bytes_out)out;
     bytes_in s = (bytes_in)stream + 4;
     do {
-        mbv2_pair pair = accumulate(s, (bytes_in)tile, pixels);
+        mbv2_pair pair = accumulate(s, (bytes_in)tile, pixels, scale);
         for (uint32_t c = 0; c < 2; c++, o++, pair.stream += 4) {
             const int64_t multiplier = signed_word(word_at(pair.stream));
             const uint32_t shift = pair.end >> (8 * c) & 0xFFu, constant = shift < 32 ? centre << shift : 0;
             for (uint32_t p = 0; p < pixels; p++) {
-                const uint32_t acc = pair.acc[c][p], twice = c ? acc << 1 : shifted_down(acc, 7);
+                const uint32_t acc = pair.acc[c][p], twice = c || !scale ? acc << 1 : shifted_down(acc, scale - 1);
                 const uint32_t product = (uint32_t)((signed_word(twice) * multiplier + 0x80000000LL) >> 32);
                 o[(int32_t)p * step] = (uint8_t)clamped(product + constant - (acc >> 31), shift + 1, -128, 127);
             }
@@ -163,7 +167,8 @@ static void pw_lin(const void *stream, const void *tile, void *out, int32_t step
 #define BODIES(n)                                                                              \
     POINTWISE(pw_relu##n##_n, pw_relu(stream, tile, out, step, end, n, COMMON_SHIFT))          \
     POINTWISE(pw_relu##n##_nsh, pw_relu(stream, tile, out, step, end, n, OWN_SHIFTS))          \
-    POINTWISE(pw_lin##n##_n, pw_lin(stream, tile, out, step, end, n))                          \
+    POINTWISE(pw_lin##n##_n, pw_lin(stream, tile, out, step, end, n, SCALED))                  \
+    POINTWISE(pw_lin##n##_nx, pw_lin(stream, tile, out, step, end, n, UNPACKED))               \
     POINTWISE(pw_gap##n##_n, (void)step; pw_gap(stream, tile, out, end, n, COMMON_SHIFT))      \
     POINTWISE(pw_gap##n##_nsh, (void)step; pw_gap(stream, tile, out, end, n, OWN_SHIFTS))
 BODIES(4)
@@ -178,8 +183,8 @@ static int32_t fc_part(bytes_in *stream, bytes_in *x, uint32_t acc[8]) {
     for (; signed_word(word_at(*x)) >= 0; *x += 4) {
         for (uint32_t c = 0; c < 8; c += 4, *stream += 4) {
             const uint32_t word = word_at(*stream);
-            add_pair(&acc[c], &acc[c + 1], *x, word, word >> 16);
-            add_pair(&acc[c + 2], &acc[c + 3], *x, word >> 8, word >> 24);
+            add_pair(&acc[c], &acc[c + 1], *x, word, word >> 16, SCALED);
+            add_pair(&acc[c + 2], &acc[c + 3], *x, word >> 8, word >> 24, SCALED);
         }
     }
     *x += 4;

@@ -16,6 +16,7 @@
     X(pw_gap##n, n, 0, 'S') X(pw_gap##n##_sh, n, OWN_SHIFTS, 'S')                             \
     X(pw_relu##n##_n, n, FOUR_BITS, 'R') X(pw_relu##n##_nsh, n, FOUR_BITS | OWN_SHIFTS, 'R')  \
     X(pw_lin##n##_n, n, LINEAR | FOUR_BITS, 'L')                                              \
+    X(pw_lin##n##_nx, n, LINEAR | FOUR_BITS | UNPACKED, 'L')                                  \
     X(pw_gap##n##_n, n, FOUR_BITS, 'S') X(pw_gap##n##_nsh, n, FOUR_BITS | OWN_SHIFTS, 'S')
 #define POINTWISE(X) POINTWISE_OF(X, 4) POINTWISE_OF(X, 3) POINTWISE_OF(X, 2) POINTWISE_OF(X, 1)
 
