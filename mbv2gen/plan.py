@@ -28,7 +28,7 @@ class Buffer:
     """A tensor's home: row r stands at offset + (r mod rows) * row_bytes. ``rows`` below the height makes it a ring.
 
     Where a row of the tensor is cut into ``columns``, rows here are columns, counted row by row; in a view by whole
-    rows each row is ``joined`` of them.
+    rows each row is ``joined`` of them. ``spill``: bytes behind it that are read with it, whatever they are.
     """
 
     tensor: str
@@ -38,6 +38,7 @@ class Buffer:
     rows: int
     columns: int = 1
     joined: int = 1
+    spill: int = 0
 
     @property
     def size(self) -> int:
@@ -97,7 +98,9 @@ class Plan:
         """
         align = max(ARENA_ALIGN, alignment)
         up = -self.buffer(tensor).offset % alignment
-        end = max([b.offset + b.size for b in self.buffers] + [s.offset + s.size for s in self.scratches]) + up
+        end = (
+            max([b.offset + b.size + b.spill for b in self.buffers] + [s.offset + s.size for s in self.scratches]) + up
+        )
         return replace(
             self,
             buffers=tuple(replace(buffer, offset=buffer.offset + up) for buffer in self.buffers),
@@ -144,6 +147,7 @@ def placed(problem: Problem, ends: Sequence[int], goal: int = 0, seed: Mapping[s
                 problem.place_bytes(name),
                 places,
                 problem.columns[problem.tensor(name)],
+                spill=problem.spill(name),
             )
             for name, places in lines.places.items()
         ),

@@ -204,6 +204,15 @@ def test_the_front_goes_on_below_the_least_plan_and_a_refusal_names_its_end(
         plan_for(network, options, objective(None, least - 16), feed=feed)
 
 
+def test_what_a_kernel_reads_behind_an_odd_channel_is_in_the_arena() -> None:
+    """Where the arena would end with a tensor of 9 channels, which the expand behind it reads by twos."""
+    complete, _ = random_again(105)
+    ends = {b.tensor: b.offset + b.size for b in complete.buffers}
+    calls = [call for call in complete.calls if call.body == "conv_1x1_windows_s8_dsp" and call.input_shape[2] % 2]
+    assert calls
+    assert all(ends[call.inputs[0].tensor] < complete.arena_bytes for call in calls)
+
+
 @needs_host_compiler
 @pytest.mark.parametrize(("seed", "bodies"), [(IN_C[0], FASTEST), (IN_C[1], BodySet(solver=False))])
 def test_c_of_a_random_network_equals_numpy_in_every_row(seed: int, bodies: BodySet, tmp_path: Path) -> None:

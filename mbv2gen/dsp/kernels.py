@@ -178,12 +178,12 @@ DSP: tuple[Contract, ...] = (
     Contract("conv_stem_nhwc_s8_dsp", "conv", RowNHWC, RowNHWC, per_mac(1.2, 8), takes_stem_nhwc, _stem_bytes),
     Contract(
         "conv_1x1_lines_s8_dsp", "pointwise", RowNHWC, UInt8Lines, per_mac(0.9, 4), takes_relu, _tile_bytes,
-        weight_bits=EITHER,
+        weight_bits=EITHER, in_pairs=True,
     ),
     Contract("conv_1x1_tile_s8_dsp", "pointwise", Tile16, RowNHWC, per_mac(0.8, 6), takes_linear, weight_bits=EITHER),
     Contract(
         "conv_1x1_s8_dsp", "pointwise", RowNHWC, RowNHWC, per_mac(0.9, 7), takes_linear, _tile_bytes,
-        weight_bits=EITHER,
+        weight_bits=EITHER, in_pairs=True,
     ),
     Contract("depthwise_conv_s8_dsp", "depthwise", UInt8Lines, Tile16, per_mac(1.8, 0), takes_depthwise),
     Contract(
@@ -191,7 +191,7 @@ DSP: tuple[Contract, ...] = (
     ),
     Contract(
         "conv_1x1_sums_s8_dsp", "pointwise", RowNHWC, Sums, per_mac(0.88, 4), takes_relu, _tile_bytes,
-        reduces=True, accumulates=True, weight_bits=EITHER,
+        reduces=True, accumulates=True, weight_bits=EITHER, in_pairs=True,
     ),
     Contract("mean_sums_s8_dsp", "mean", Sums, Vector, per_input(2)),
     Contract(
@@ -212,7 +212,7 @@ DSP: tuple[Contract, ...] = (
     ),
     Contract(
         "conv_1x1_planes_s8_dsp", "pointwise", RowNHWC, Planes, per_mac(0.85, 4), takes_planes, _tile_bytes,
-        whole_input=True, wide=True, weight_bits=EITHER,
+        whole_input=True, wide=True, weight_bits=EITHER, in_pairs=True,
     ),
     Contract(
         "depthwise_conv_planes_s8_dsp", "depthwise", Planes, PlaneTiles, per_mac(1.3, 0), takes_plane_depthwise,
@@ -229,7 +229,7 @@ DSP: tuple[Contract, ...] = (
     ),
     Contract(
         "conv_1x1_columns_s8_dsp", "pointwise", RowNHWC, RingColumns4, per_mac(0.95, 4.5), takes_relu_columns,
-        _tile_bytes, tight=True, weight_bits=EITHER,
+        _tile_bytes, tight=True, weight_bits=EITHER, in_pairs=True,
     ),
     Contract(
         "depthwise_conv_columns_s8_dsp", "depthwise", RingColumns4, Tile16, per_mac(2.4, 0), takes_depthwise_columns,
@@ -241,7 +241,7 @@ DSP: tuple[Contract, ...] = (
     ),
     Contract(
         "conv_1x1_windows_s8_dsp", "pointwise", RowNHWC, WindowColumns4, per_mac(0.95, 4.5), takes_relu_columns,
-        _tile_bytes, tight=True, recomputes=True, weight_bits=EITHER,
+        _tile_bytes, tight=True, recomputes=True, weight_bits=EITHER, in_pairs=True,
     ),
     Contract(
         "depthwise_conv_windows_s8_dsp", "depthwise", WindowColumns4, Tile16, per_mac(2.4, 0), takes_depthwise_columns,

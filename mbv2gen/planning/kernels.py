@@ -99,6 +99,7 @@ class Contract:
     takes it only where the arena does not grow; ``tight``: it trades instructions for memory, its unit is a column of
     four pixels; ``recomputes``: of those the ones that make rows anew for every row of windows, or read such;
     ``special``: another body does the same work, so that ``--optimize size`` does without it.
+    ``in_pairs``: it reads the channels of rows NHWC by twos, of an odd number one byte beyond the last.
     ``pixels``: how many outputs, of a row or band, one reading of the weights serves. ``weight_bits``: of the weights
     that it reads. ``instructions`` is an estimate for a whole operator, good enough to choose by.
     """
@@ -119,6 +120,7 @@ class Contract:
     tight: bool = False
     recomputes: bool = False
     special: bool = False
+    in_pairs: bool = False
     pixels: int = 4
     weight_bits: tuple[int, ...] = (8,)
 

@@ -85,6 +85,15 @@ class Problem:
         size = layout.row_bytes(self.network.shape(tensor))
         return size // self.columns[tensor] if isinstance(layout, RowNHWC) else size
 
+    @cached_property
+    def _in_pairs(self) -> frozenset[str]:
+        readers = zip(self.network.operators, self.chosen, strict=True)
+        return frozenset(operator.inputs[0] for operator, kernel in readers if kernel.contract.in_pairs)
+
+    def spill(self, ring: str) -> int:
+        """Bytes behind a tensor that are read with it, whatever they are, so that the arena must not end before."""
+        return self.network.shape(self.tensor(ring))[2] % 2 if ring in self._in_pairs else 0
+
     def places(self, ring: str) -> int:
         """Rows or columns of the whole tensor, as its layout counts them."""
         layout, tensor = self.layout(ring), self.tensor(ring)
@@ -185,7 +194,7 @@ def _tensor_item(problem: Problem, name: str, life: Lives, places: int, pushed: 
     if pushed:  # as soon as the ring has room, not only when a row is due
         begin, end = np.array([0]), np.array([places * place_bytes])
         first, last = np.array([-1]), np.array([life.last_read.max()])
-    return Item(name, places * place_bytes, begin, end, first, last, over)
+    return Item(name, places * place_bytes + problem.spill(name), begin, end, first, last, over)
 
 
 def _slots(begin: Times, row_bytes: int, first: Times, last: Times) -> tuple[Times, Times, Times, Times]:
