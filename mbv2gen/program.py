@@ -9,10 +9,11 @@ from __future__ import annotations
 import functools
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mbv2gen.dsp.call_fields import FASTEST, BodySet
 from mbv2gen.dsp.calls import DSP_BODIES, DspPacker
+from mbv2gen.dsp.depthwise_calls import rests
 from mbv2gen.dsp.ranges import Ranges
 from mbv2gen.packing.plain_calls import plain_work
 from mbv2gen.packing.tables import Table
@@ -192,6 +193,7 @@ class Program:
 def program(network: QuantizedNetwork, plan: Plan, target: str, known: Ranges, bodies: BodySet = FASTEST) -> Program:
     """Fill in the plan: every call with its literal arguments and packed tables; dsp kernels with inner ``bodies``."""
     block_of = {name: block.name for block in network.blocks for _, name in block.roles}
+    bodies = replace(bodies, rests=rests(network, plan.candidates))
     dsp = DspPacker(network, known, bodies) if any(c.contract.body in DSP_BODIES for c in plan.candidates) else None
     calls = []
     segments = []

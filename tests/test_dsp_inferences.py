@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from mbv2gen import compiler, int8_reference, program, report
 from mbv2gen.compiler import Options
 from mbv2gen.dsp.bodies import BODIES
 from mbv2gen.dsp.call_fields import BodySet
+from mbv2gen.dsp.depthwise_calls import rests
 from mbv2gen.dsp.ranges import ranges
 from mbv2gen.hardware import boards, firmware, program_build, runner
 from mbv2gen.hardware.execution import HOST, Place
@@ -90,6 +92,19 @@ def test_windows_of_5x5_run_in_the_plain_kernel(tmp_path: Path) -> None:
     folder = write_network(made, tmp_path / "out")
     assert "mbv2_depthwise_conv_s8" in {layer["kernel"] for layer in folder.report()["layers"]}
     assert equals_numpy(folder, HOST, network_inputs.synthetic(made, 2))
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_rows_that_leave_two_outputs_have_a_body_where_it_saves_enough(place: Place, tmp_path: Path) -> None:
+    made = mobilenet_v1(72)
+    candidates = compiler.plan_network(made, Options(), ranges(made)).candidates
+    widths = {made.shape(operator.outputs[0])[1] for operator in made.operators if operator.kind == "depthwise"}
+    assert {36, 18} <= widths
+    assert "1" in rests(made, candidates)
+    assert "1" not in rests(made, [replace(candidate, instructions=1e9) for candidate in candidates])
+    folder = write_network(made, tmp_path / "out")
+    assert "mbv2_dw_rows1_rest2_dsp" in (folder.path / f"{folder.name}_dsp_bodies.S").read_text(encoding="utf-8")
+    assert equals_numpy(folder, place, network_inputs.synthetic(made, 2))
 
 
 def test_few_bodies_are_fewer() -> None:

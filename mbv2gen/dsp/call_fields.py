@@ -40,10 +40,12 @@ def symbols(fields: Fields) -> tuple[str, ...]:
 @dataclass(frozen=True)
 class BodySet:
     """Which inner bodies a program may use: ``few`` different ones, for the least code, or the fastest; ``solver``
-    False: none that shares a shift between channels, so that the fallback bodies run."""
+    False: none that shares a shift between channels, so that fallback bodies run. ``rests``: forms of depthwise rows
+    of which there may be a body for two outputs behind the last group of four."""
 
     few: bool = False
     solver: bool = True
+    rests: frozenset[str] = frozenset()
 
     def of_group(self, kind: str, suffix: str, width: int) -> list[Value]:
         """Bodies of a group of four pixels and of a row's last one to three."""
@@ -51,13 +53,17 @@ class BodySet:
         return [self._body(f"{kind}{pixels}{suffix}") if pixels else NULL for pixels in (four, rest)]
 
     def of_depthwise_row(self, form: str, width: int) -> tuple[Symbol, int]:
-        """The body of a row of ``width`` outputs, and how many it makes behind the last group of four: two, where
-        half of one more group would be for nothing."""
-        rest = 2 if width > 4 and width % 4 in (1, 2) and not self.few else 0
+        """The body of a row of ``width`` outputs, and how many it makes behind the last group of four."""
+        rest = 2 if leaves_two(width) and form in self.rests and not self.few else 0
         return Symbol(f"mbv2_dw_rows{form}{'_rest2' if rest else ''}_dsp"), rest
 
     def _body(self, name: str) -> Symbol:
         return Symbol(FEW + name) if self.few and made_of(name) != name else Symbol(f"mbv2_{name}_dsp")
+
+
+def leaves_two(width: int) -> bool:
+    """Whether half of a row's last group of four outputs would be for nothing."""
+    return width > 4 and width % 4 in (1, 2)
 
 
 def made_of(body: str) -> str:

@@ -3,18 +3,41 @@
 
 from __future__ import annotations
 
-from mbv2gen.dsp.call_fields import BodySet, general_pointer, table
+from collections import Counter
+from collections.abc import Sequence
+
+from mbv2gen.dsp.call_fields import BodySet, general_pointer, leaves_two, table
 from mbv2gen.dsp.kernels import plane_body
 from mbv2gen.dsp.packing import PackedDepthwise
 from mbv2gen.network import Shape
 from mbv2gen.packing.fields import Fields, Symbol, TableName
 from mbv2gen.packing.plain_calls import rows_field
 from mbv2gen.plan import Buffer
+from mbv2gen.planning.kernels import Candidate
 from mbv2gen.planning.layouts import Planes, UInt8Lines
 from mbv2gen.planning.ring_columns import RingColumns4, WindowColumns4
-from mbv2gen.quantized_network import QDepthwiseConv2D
+from mbv2gen.quantized_network import QDepthwiseConv2D, QuantizedNetwork
 
 COLUMNS_STRUCT = "mbv2_depthwise_columns_dsp"
+BY_ROWS = ("depthwise_conv_s8_dsp", "depthwise_conv_nhwc_s8_dsp")
+REST_SAVES = 24  # instructions a channel and row, by a body for two outputs behind the last group of four
+WORTH_A_BODY = 0.005  # of an inference's instructions; a body takes some 500 B
+
+
+def rests(network: QuantizedNetwork, candidates: Sequence[Candidate]) -> frozenset[str]:
+    """The forms of rows that have bodies for two outputs behind the last group of four: where no row does without, and
+    where they save enough."""
+    rows = [
+        (_form(operator), network.shape(operator.outputs[0]))
+        for operator, candidate in zip(network.operators, candidates, strict=True)
+        if isinstance(operator, QDepthwiseConv2D) and candidate.contract.body in BY_ROWS
+    ]
+    without = {form for form, (_, width, _) in rows if not leaves_two(width)}
+    saved = Counter[str]()
+    for form, (height, width, channels) in rows:
+        saved[form] += REST_SAVES * height * channels * leaves_two(width)
+    least = WORTH_A_BODY * sum(candidate.instructions for candidate in candidates)
+    return frozenset(form for form, instructions in saved.items() if form not in without or instructions >= least)
 
 
 def depthwise_call(
