@@ -6,8 +6,6 @@ It shares no code with packing/tables.py; the streams of the dsp family are dsp/
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 
 from mbv2gen.dsp import check as dsp_check
@@ -20,7 +18,6 @@ from mbv2gen.packing import halves
 from mbv2gen.planning.layouts import PlaneTiles, Tile16
 from mbv2gen.program import Call, Program
 from mbv2gen.quantized_network import QAdd, QConv2D, QDepthwiseConv2D, QFullyConnected
-from mbv2gen.workers import in_threads
 
 FOLDED = ("conv_1x1_s8", "conv_1x1_lines_s8", "fully_connected_s8", "depthwise_conv_lines_s8", *halves.BODIES)
 
@@ -32,18 +29,14 @@ def check_packing(program: Program) -> None:
     """
     if program.inner_bodies:
         check_ranges(program.network, program.known)
-    for _ in in_threads(partial(_check_layer, program), program.calls):
-        pass
-
-
-def _check_layer(program: Program, call: Call) -> None:
-    operator = program.network.operators[call.layer]
-    if isinstance(operator, QAdd) and call.struct == "mbv2_add_dsp":
-        check_add(program.network, operator, _coefficients(call))
-    if call.work.packed is not None:
-        _check_streams(program, call)
-    if call.struct == "mbv2_conv" and isinstance(operator, QConv2D | QDepthwiseConv2D | QFullyConnected):
-        _check_call(call, operator)
+    for call in program.calls:
+        operator = program.network.operators[call.layer]
+        if isinstance(operator, QAdd) and call.struct == "mbv2_add_dsp":
+            check_add(program.network, operator, _coefficients(call))
+        if call.work.packed is not None:
+            _check_streams(program, call)
+        if call.struct == "mbv2_conv" and isinstance(operator, QConv2D | QDepthwiseConv2D | QFullyConnected):
+            _check_call(call, operator)
 
 
 def _coefficients(call: Call) -> AddCoefficients:

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mbv2gen.quantization import qdq_file, tflite_file
 from mbv2gen.quantized_network import QuantizedNetwork
 
 
@@ -18,7 +17,16 @@ class Export:
     emit: Callable[[QuantizedNetwork], bytes]
 
 
-EXPORTS = {
-    "tflite": Export(".tflite", tflite_file.emit),
-    "qdq": Export("_qdq.onnx", qdq_file.emit),
-}
+def _tflite(network: QuantizedNetwork) -> bytes:
+    from mbv2gen.quantization import tflite_file  # noqa: PLC0415 - slow to load, and seldom wanted
+
+    return tflite_file.emit(network)
+
+
+def _qdq(network: QuantizedNetwork) -> bytes:
+    from mbv2gen.quantization import qdq_file  # noqa: PLC0415 - as above
+
+    return qdq_file.emit(network)
+
+
+EXPORTS = {"tflite": Export(".tflite", _tflite), "qdq": Export("_qdq.onnx", _qdq)}
