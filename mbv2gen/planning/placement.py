@@ -25,8 +25,8 @@ FEW = 5  # items of which all orders are tried
 class Item:
     """``size`` bytes; range i is [begin[i], end[i]) and alive at the times first[i] .. last[i], both inclusive.
 
-    ``over`` names an item onto whose rows this one may be written exactly (the unit that makes a row reads that very
-    row and works element by element); such a row may also be overwritten in the moment of its last read.
+    ``over`` names an item onto whose rows this one may be written exactly, row i onto row i (the unit that makes a row
+    reads that very row and works element by element); it may also be overwritten in the moment of its last read.
     """
 
     name: str
@@ -144,7 +144,7 @@ def _forbidden(a: Item, b: Item) -> _Distances:
     if a.over == b.name or b.over == a.name:
         reader, writer = (b, a) if a.over == b.name else (a, b)
         r, w = (j, i) if a.over == b.name else (i, j)
-        touch = (reader.last[r] == writer.first[w]) & (a.end[i] - a.begin[i] == b.end[j] - b.begin[j])
+        touch = (r == w) & (reader.last[r] == writer.first[w]) & (a.end[i] - a.begin[i] == b.end[j] - b.begin[j])
         exact = (a.begin[i] - b.begin[j])[touch]
         low, high = (
             np.concatenate([low[~touch], low[touch], exact + 1]),
