@@ -157,8 +157,7 @@ def test_an_element_wise_output_lies_exactly_on_its_input() -> None:
 
 
 def test_a_row_is_not_written_onto_another_than_its_own_that_dies_at_the_same_time() -> None:
-    #  b's first row is made of a's first, which is read once more; a's second dies just as b's first is made, and may not
-    #  take it for that
+    #  b's first row is made of a's first, which is read once more; a's second dies just as b's first is made
     a = tensor("a", 8, [(-1, 1), (-1, 0)])
     b = tensor("b", 8, [(0, 4), (1, 4)], over="a")
     offsets, size = place((a, b))
