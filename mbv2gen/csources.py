@@ -36,6 +36,7 @@ COMMON = (
     "mbv2_tap.h",
     "mbv2_poison.h",
 )
+_DSP = ("mbv2_dsp.h", "mbv2_dsp_bodies.h", "mbv2_dsp_rows.c", "mbv2_dsp_twins.h", "mbv2_dsp_twins.c")
 _FILES = {  # of kernels that share one
     "conv_1x1_planes_s8_dsp": "planes_s8_dsp",
     "depthwise_conv_planes_s8_dsp": "planes_s8_dsp",
@@ -119,7 +120,7 @@ def kernel_files(program: Program) -> tuple[str, ...]:
     dot = tuple(header for header, bodies in _DOT.items() if bodies & set(program.bodies))
     bodies = sorted({_FILES.get(body, body) for body in program.bodies})
     inner = program.inner_bodies
-    dsp = ("mbv2_dsp.h", "mbv2_dsp_bodies.h", "mbv2_dsp_rows.c", "mbv2_dsp_twins.c") if inner else ()
+    dsp = _DSP if inner else ()
     structs = {struct for call in program.calls for _, struct, _ in call.work.structs}
     general = ("mbv2_dsp_general.c",) if "mbv2_general" in structs else ()
     few = ("mbv2_dsp_few.h",) if any(body.startswith(FEW) for body in inner) else ()

@@ -71,9 +71,9 @@ def write_network(
 
 
 def write_program(complete: Program, path: Path, about: Report | None = None) -> OutputFolder:
-    """The output folder of a program; its report says no more than the target where none is given."""
+    """The output folder of a program; its report says no more than target and feed where none is given."""
     network = complete.network
     files = {file: text.encode() for file, text in csources.render(complete, network.name, "test").items()}
     files[output_folder.NETWORK] = quantized_network_file.dump(network)
-    files[output_folder.REPORT] = report.text(about or {"schema": 1, "target": complete.target})
+    files[output_folder.REPORT] = report.text(about or {"schema": 1, "target": complete.target, "feed": complete.feed})
     return output_folder.write_folder(path, network.name, files)

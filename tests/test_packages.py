@@ -27,8 +27,7 @@ from mbv2gen import int8_reference
 from mbv2gen.errors import CheckFailed, Mbv2genError
 from mbv2gen.hardware import boards, toolchain
 from mbv2gen.output_folder import OutputFolder, open_folder
-from mbv2gen.packages import amalgamation, kinds, package
-from mbv2gen.packages.contents import Contents, PackedNetwork
+from mbv2gen.packages import kinds, package
 
 OWN = Path(__file__).parent / "package_harness"
 STRICT = ("-std=c11", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wsign-conversion", "-Werror")
@@ -333,52 +332,6 @@ def test_the_pack_description_names_every_file_once(folders: list[OutputFolder],
     categories = {".c": "sourceC", ".S": "sourceAsm", ".h": "header"}
     wanted = {(categories[path.suffix], f"src/{path.name}") for path in (where / "src").iterdir()}
     assert sorted(named) == sorted(wanted | {("doc", "README.md"), ("include", "src/")})
-
-
-@needs_host_compiler
-@pytest.mark.parametrize("compiler", ["gcc", "clang", "g++", "arm-none-eabi-gcc"])
-def test_a_single_file_is_one_header_and_one_source_for_every_compiler(
-    folders: list[OutputFolder], tmp_path: Path, compiler: str
-) -> None:
-    if shutil.which(compiler) is None:
-        pytest.skip(f"{compiler} is not installed")
-    for folder in folders:
-        where = written([folder], "single-file", tmp_path / folder.name)
-        assert not re.search(r'^#include "(?!\w+_config\.h)', (where / f"{folder.name}.h").read_text(), re.MULTILINE)
-        own = re.findall(r'^#include "([^"]*)"', (where / f"{folder.name}.c").read_text(), re.MULTILINE)
-        assert set(own) <= {f"{folder.name}.h", "mbv2_config.h"}
-        language = ("-x", "c++", "-std=c++20", *STRICT[1:]) if compiler == "g++" else STRICT
-        options = ("-mcpu=cortex-m7", "-mthumb") if compiler.startswith("arm") else ()
-        successful(compiler, *language, *options, "-c", where / f"{folder.name}.c", "-o", tmp_path / "one.o")
-
-
-@needs_host_compiler
-@pytest.mark.parametrize("compiler", ["gcc", "clang", "g++"])
-def test_in_a_single_file_sources_keep_their_static_names_and_macros_to_themselves(
-    tmp_path: Path, compiler: str
-) -> None:
-    if shutil.which(compiler) is None:
-        pytest.skip(f"{compiler} is not installed")
-    inner = "int mbv2_a(int x);\nint mbv2_b(int x);\nstatic inline int unused(void) { return 7; }\n"
-    kernel = '#include "mbv2_a.h"\n#define STEP {}\nstatic int times(int x) {{ return x * STEP; }}\n'
-    files = {
-        "mbv2_a.c": kernel.format(2) + "int mbv2_a(int x) { return times(x); }\n",
-        "mbv2_a.h": inner,
-        "mbv2_b.c": kernel.format(3) + "int mbv2_b(int x) { return times(x); }\n",
-        "net.c": '#include "net.h"\n#include "mbv2_a.h"\nint net(void) { return mbv2_a(10) + mbv2_b(100); }\n',
-        "net.h": "#ifndef NET_H\n#define NET_H\nint net(void);\n#endif\n",
-    }
-    packed = Contents(
-        "net", (PackedNetwork("net", "host", False, False),), tuple((f, t.encode()) for f, t in files.items())
-    )
-    made = dict(amalgamation.amalgamate(packed).files)
-    assert set(made) == {"net.c", "net.h"}
-    for file, data in made.items():
-        (tmp_path / file).write_bytes(data)
-    (tmp_path / "main.c").write_text('#include "net.h"\nint main(void) { return net() == 320 ? 0 : 1; }\n')
-    language = ("-x", "c++", "-std=c++17", *STRICT[1:]) if compiler == "g++" else STRICT
-    successful(compiler, *language, "main.c", "net.c", "-o", "program", where=tmp_path)
-    successful(tmp_path / "program")
 
 
 @needs_host_compiler

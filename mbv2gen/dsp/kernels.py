@@ -196,19 +196,11 @@ DSP: tuple[Contract, ...] = (
     Contract("mean_sums_s8_dsp", "mean", Sums, Vector, per_input(2)),
     Contract(
         "fully_connected_s8_dsp", "fully_connected", Vector, RowNHWC, per_mac(1, 30), takes_fully_connected,
-        _words_bytes, whole_input=True,
+        _words_bytes, whole_input=True, weight_bits=EITHER,
     ),
     Contract(
         "fully_connected_s8_dsp", "fully_connected", RowNHWC, RowNHWC, per_mac(1, 31), takes_fully_connected,
-        _words_bytes, whole_input=True,
-    ),
-    Contract(
-        "fully_connected_s4_dsp", "fully_connected", Vector, RowNHWC, per_mac(1.2, 30), takes_fully_connected,
-        _words_bytes, whole_input=True, weight_bits=(4,),
-    ),
-    Contract(
-        "fully_connected_s4_dsp", "fully_connected", RowNHWC, RowNHWC, per_mac(1.2, 31), takes_fully_connected,
-        _words_bytes, whole_input=True, weight_bits=(4,),
+        _words_bytes, whole_input=True, weight_bits=EITHER,
     ),
     Contract(
         "conv_1x1_planes_s8_dsp", "pointwise", RowNHWC, Planes, per_mac(0.85, 4), takes_planes, _tile_bytes,

@@ -19,14 +19,12 @@ from mbv2gen.quantized_network import QConv2D, QDepthwiseConv2D, QMean, Quantize
 
 Rows = dict[tuple[int, int], NDArray[np.int8]]
 
-FULLY_CONNECTED = ("fully_connected_s8_dsp", "fully_connected_s4_dsp")
-
 
 def dsp_rows_read(call: Call, unit: int) -> list[tuple[int, int | None]]:
     """(input, row) pairs that a unit reads; row None is padding that stands nowhere."""
     top = call.output.layout.pad_top if isinstance(call.output.layout, UInt8Lines) else 0
     row = unit - top
-    if call.body in FULLY_CONNECTED:
+    if call.body == "fully_connected_s8_dsp":
         return [(0, r) for r in range(call.inputs[0].layout.rows(call.input_shape))]
     if call.body in ("conv_1x1_sums_s8_dsp", "mean_sums_s8_dsp"):
         return [(0, unit)]
@@ -67,7 +65,7 @@ def dsp_row(
     assert isinstance(layout, CodedRows)
     if call.body == "mean_sums_s8_dsp":
         return _mean(call, rows[0, unit].view(np.int32), network)
-    if call.body in FULLY_CONNECTED:
+    if call.body == "fully_connected_s8_dsp":
         plane = np.stack([source.decode(rows[key], call.input_shape, order) for key in sorted(rows)])
         result = int8_reference.evaluate_operator(network, network.operators[call.layer], [plane[np.newaxis]])
         return layout.encode(result[0, 0], call.output_shape)

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mbv2gen.dsp.call_fields import tables_of
+from mbv2gen.dsp.call_fields import symbols, tables_of
 from mbv2gen.dsp.fully_connected import pack_fully_connected
 from mbv2gen.dsp.ranges import Layer
 from mbv2gen.dsp.requantization import solve_add
-from mbv2gen.packing.fields import NULL, Fields, TableName
+from mbv2gen.packing.fields import NULL, Fields, Symbol, TableName
 from mbv2gen.packing.plain_calls import plain_work, rows_field
 from mbv2gen.packing.tables import Table
 from mbv2gen.plan import Buffer
@@ -56,7 +56,9 @@ def fully_connected_work(
     fields: Fields = (
         *buffers,
         ("words", scratch),
+        ("body", Symbol("mbv2_fc8_n_dsp" if four_bits else "mbv2_fc8_fold_dsp")),
         ("stream", TableName("stream")),
+        ("stream_words", 8 + len(packed.columns) * (1 if four_bits else 2)),
         ("multiplier", TableName("multiplier")),
         ("shift", TableName("shift")),
         ("folds", TableName("folds") if len(folds) else NULL),
@@ -74,5 +76,5 @@ def fully_connected_work(
         Table("shift", "uint8_t", np.array(packed.shift, np.uint8) - 1),
         *((Table("folds", "uint16_t", folds),) if len(folds) else ()),
     )
-    bodies = ("mbv2_fc8_n_dsp" if four_bits else "mbv2_fc8_fold_dsp", "mbv2_requant_s8_dsp")
+    bodies = (*symbols(fields), "mbv2_requant_s8_dsp")
     return Work("mbv2_fully_connected_dsp", fields, (), tables, None, bodies, (), packed)

@@ -12,6 +12,8 @@ from mbv2gen.packages.contents import Contents
 _INCLUDE = re.compile(r'^#include "([^"]+)"\n', re.MULTILINE)
 _DEFINE = re.compile(r"^#define (\w+)", re.MULTILINE)
 _STATIC = re.compile(r"^(?:\w+ )?static (?:const )?[\w ]*?[ *](\w+)[\[(]", re.MULTILINE)
+_STRUCT = re.compile(r"^typedef struct (\w+) {", re.MULTILINE)
+_ENUM = re.compile(r"^enum {([^}]*)}", re.MULTILINE)
 
 _HEAD = """\
 #include "{name}.h"
@@ -26,8 +28,8 @@ _HEAD = """\
 def amalgamate(packed: Contents) -> Contents:
     """NAME.h, NAME.c and, for cores that have it, the assembly.
 
-    Headers stand where they are first included. Macros of a source end with its text; static names that another source
-    has too get the source's name before them, by #define around it. Mbv2genError for several networks.
+    Headers stand where they are first included. Macros of a source end with its text; names of its own that another
+    source has too get the source's name before them, by #define around it. Mbv2genError for several networks.
     """
     if len(packed.networks) != 1:
         raise Mbv2genError("--as single-file: takes one network; packages of other kinds share kernels")
@@ -37,7 +39,7 @@ def amalgamate(packed: Contents) -> Contents:
     header = "\n".join(_inline(name, texts, inlined) for name in public)
     body = [_HEAD.format(name=packed.name)]
     sources = [name for name in packed.sources if name.endswith(".c")]
-    counts = Counter(name for source in sources for name in set(_STATIC.findall(texts[source])))
+    counts = Counter(name for source in sources for name in _names(texts[source]))
     shared = {name for name, count in counts.items() if count > 1}
     for source in sources:
         included = "".join(_inline(name, texts, inlined) for name in _own(source, texts) if name not in inlined)
@@ -73,7 +75,13 @@ def _inline(file: str, texts: dict[str, str], inlined: set[str]) -> str:
 
 
 def _private(source: str, text: str, shared: set[str]) -> str:
-    names = [name for name in dict.fromkeys(_STATIC.findall(text)) if name in shared]
+    names = [name for name in _names(text) if name in shared]
     before = "".join(f"#define {name} {source.removesuffix('.c')}_{name}\n" for name in names)
     after = "".join(f"#undef {name}\n" for name in (*names, *dict.fromkeys(_DEFINE.findall(text))))
     return f"{before}{text}{after}"
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """What a source calls its own: static functions and tables, structs, members of enumerations."""
+    constants = (word.split("=")[0].strip() for members in _ENUM.findall(text) for word in members.split(","))
+    return tuple(dict.fromkeys((*_STATIC.findall(text), *_STRUCT.findall(text), *constants)))

@@ -22,8 +22,6 @@ void mbv2_conv_1x1_columns_s8_dsp(const mbv2_conv_1x1_columns_dsp *layer, uint8_
     }
 }
 
-enum { WINDOW_COLUMNS = 3 }; /* that four windows touch */
-
 /* The columns that the windows of a unit touch, row after row: `first` is the left one, `row` the upper row. Of a column
  * beside on the left only the last pixel is read: the pointer is to that. */
 static void find_columns(const mbv2_depthwise_columns_dsp *layer, const uint8_t *arena, int32_t row, int32_t first,
@@ -32,7 +30,7 @@ static void find_columns(const mbv2_depthwise_columns_dsp *layer, const uint8_t 
     const uint32_t columns = layer->in_columns, stride = layer->stride, beside = 3u * layer->pad_left;
     const uint32_t left = first < 0, right = columns - (uint32_t)first < 3 ? columns - (uint32_t)first : 3;
     uint32_t place = (uint32_t)row + layer->above; /* where the row is above the plane it wraps round */
-    for (const uint8_t **end = column + 3 * WINDOW_COLUMNS; column < end; column += WINDOW_COLUMNS, row++, place++) {
+    for (const uint8_t **end = column + 3 * MBV2_WINDOW_COLUMNS; column < end; column += MBV2_WINDOW_COLUMNS, row++, place++) {
         column[0] = column[1] = column[2] = zeros;
         if (row >= 0 && row < layer->in_h) {
             const mbv2_rows *ring = (place + 1) % stride == 0 ? &layer->input : &layer->passing;
@@ -48,7 +46,7 @@ static void find_columns(const mbv2_depthwise_columns_dsp *layer, const uint8_t 
 }
 
 void mbv2_depthwise_conv_columns_s8_dsp(const mbv2_depthwise_columns_dsp *layer, uint8_t *arena, uint32_t unit) {
-    const uint8_t *column[3 * WINDOW_COLUMNS];
+    const uint8_t *column[3 * MBV2_WINDOW_COLUMNS];
     const int32_t y = (int32_t)(unit / layer->out_columns) * layer->stride - layer->pad_top;
     const int32_t x = (int32_t)(unit % layer->out_columns) * layer->stride - layer->pad_left;
     int16_t *tile = (int16_t *)(void *)mbv2_row(arena, &layer->output, unit);

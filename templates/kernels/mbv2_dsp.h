@@ -156,7 +156,9 @@ typedef struct mbv2_fully_connected_dsp {
     mbv2_rows input;
     mbv2_rows output;
     uint32_t words;
+    mbv2_fc_body *body;
     const uint32_t *stream;
+    uint32_t stream_words; /* of eight outputs */
     const int32_t *multiplier;
     const uint8_t *shift;  /* to the right, less 1 */
     const uint16_t *folds; /* columns before which to fold */
@@ -195,7 +197,7 @@ uint8_t *mbv2_lines_row(const mbv2_rows *lines, uint8_t *arena, uint32_t unit, u
 uint8_t *mbv2_group_column(const mbv2_column_group *group, const mbv2_rows *last, uint8_t *arena, uint32_t unit, uint32_t row);
 
 /* Column `unit` of row `row` of a window: [row][channel][word]. */
-enum { MBV2_WINDOW_ROWS = 3 };
+enum { MBV2_WINDOW_ROWS = 3, MBV2_WINDOW_COLUMNS = 3 }; /* that four windows touch */
 uint8_t *mbv2_window_column(const mbv2_rows *windows, uint8_t *arena, uint32_t unit, uint32_t row);
 
 /* One group of `pixels` (1..4) from its tile to lines at `out`, or to NHWC at `out`. */

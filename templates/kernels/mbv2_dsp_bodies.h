@@ -167,7 +167,9 @@ mbv2_dw_plane_body mbv2_dw_plane6_dsp, mbv2_dw_plane6s2_dsp, mbv2_dw_plane6s2_sa
  * stream for every eight outputs: bias0, 256 * bias1 + bias0, bias2, ... (8 words); then for every pair of inputs
  *        (k, k+1) four packed words, of outputs (0,1) (2,3) (4,5) (6,7)
  * Between two folds the odd outputs' part must stay under 2^23; the even ones' sum under 2^31. */
-void mbv2_fc8_fold_dsp(const void *stream, const void *x, void *out, const void *out_end);
+typedef void mbv2_fc_body(const void *stream, const void *x, void *out, const void *out_end);
+
+mbv2_fc_body mbv2_fc8_fold_dsp;
 
 /* Residual addition: x0 = SSAT8((A * x0 + B * x1 + C) >> 22), constants = {A, B, C}; the int8 values from x0 to x0_end,
  * a multiple of 4 of them and not none, at any address. Exact where all 65,536 pairs of inputs say so, which the

@@ -94,7 +94,6 @@ MBV2_FEW_POINTWISE(pw_gap2_sh, mbv2_sums_of_four, mbv2_pw_relu4_sh_dsp, step + M
 MBV2_FEW_POINTWISE(pw_gap1_sh, mbv2_sums_of_four, mbv2_pw_relu4_sh_dsp, step + MBV2_OWN_SHIFT_BYTES, 1)
 
 #undef MBV2_FEW_EXPAND
-#undef MBV2_FEW_POINTWISE
 
 #ifdef __cplusplus
 }

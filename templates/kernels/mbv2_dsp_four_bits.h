@@ -27,7 +27,7 @@
 extern "C" {
 #endif
 
-/* 1x1 convolution of one tile. _n: one shift for all channels (pw_lin: as ever, its own); _nx: wide sums;  _nsh: each channel has its own. */
+/* 1x1 convolution of one tile. _n: one shift for all channels (pw_lin: each its own); _nx: wide sums; _nsh: each its own. */
 mbv2_pw_body mbv2_pw_relu4_n_dsp, mbv2_pw_relu3_n_dsp, mbv2_pw_relu2_n_dsp, mbv2_pw_relu1_n_dsp;
 mbv2_pw_body mbv2_pw_relu4_nsh_dsp, mbv2_pw_relu3_nsh_dsp, mbv2_pw_relu2_nsh_dsp, mbv2_pw_relu1_nsh_dsp;
 mbv2_pw_body mbv2_pw_lin4_n_dsp, mbv2_pw_lin3_n_dsp, mbv2_pw_lin2_n_dsp, mbv2_pw_lin1_n_dsp;
@@ -39,10 +39,7 @@ mbv2_pw_body mbv2_pw_gap4_nsh_dsp, mbv2_pw_gap3_nsh_dsp, mbv2_pw_gap2_nsh_dsp, m
  * stream for every eight outputs: eight biases; then for every pair of inputs (k, l) two words, of the outputs 0 to 3 and
  *        4 to 7: bytes e01[k] e23[k] e01[l] e23[l], where e01 holds the outputs 0 (low half) and 1
  * Between two folds the even outputs' part must stay under 2^23. */
-void mbv2_fc8_n_dsp(const void *stream, const void *x, void *out, const void *out_end);
-
-/* The kernel around it; otherwise that of mbv2_dsp.h. */
-void mbv2_fully_connected_s4_dsp(const mbv2_fully_connected_dsp *layer, uint8_t *arena, uint32_t unit);
+mbv2_fc_body mbv2_fc8_n_dsp;
 
 #ifdef __cplusplus
 }

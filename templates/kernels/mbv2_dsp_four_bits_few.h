@@ -14,11 +14,6 @@ extern "C" {
 
 enum { MBV2_OWN_SHIFT_BYTES_N = 8 }; /* that a pair with shifts of its own has more in its stream */
 
-#define MBV2_FEW_POINTWISE(name, how, body, step_of, pixels)                                                             \
-    static inline void mbv2_few_##name(const void *stream, const void *tile, void *out, int32_t step, const void *end) { \
-        how(body, stream, tile, out, step_of, end, pixels);                                                              \
-    }
-
 MBV2_FEW_POINTWISE(pw_lin3_n, mbv2_nhwc_singly, mbv2_pw_lin1_n_dsp, step, 3)
 MBV2_FEW_POINTWISE(pw_lin2_n, mbv2_nhwc_singly, mbv2_pw_lin1_n_dsp, step, 2)
 MBV2_FEW_POINTWISE(pw_lin3_nx, mbv2_nhwc_singly, mbv2_pw_lin1_nx_dsp, step, 3)
@@ -39,8 +34,6 @@ MBV2_FEW_POINTWISE(pw_gap4_nsh, mbv2_sums_of_four, mbv2_pw_relu4_nsh_dsp, step +
 MBV2_FEW_POINTWISE(pw_gap3_nsh, mbv2_sums_of_four, mbv2_pw_relu4_nsh_dsp, step + MBV2_OWN_SHIFT_BYTES_N, 3)
 MBV2_FEW_POINTWISE(pw_gap2_nsh, mbv2_sums_of_four, mbv2_pw_relu4_nsh_dsp, step + MBV2_OWN_SHIFT_BYTES_N, 2)
 MBV2_FEW_POINTWISE(pw_gap1_nsh, mbv2_sums_of_four, mbv2_pw_relu4_nsh_dsp, step + MBV2_OWN_SHIFT_BYTES_N, 1)
-
-#undef MBV2_FEW_POINTWISE
 
 #ifdef __cplusplus
 }

@@ -8,88 +8,13 @@
 
 #if !defined(__ARM_FEATURE_DSP)
 
-#include <string.h>
+#include "mbv2_dsp_twins.h"
 
-/* Name of a body; tests define it to link twins beside the assembly. */
-#ifndef MBV2_TWIN
-#define MBV2_TWIN(body) mbv2_##body##_dsp
-#endif
-
-enum { PAIR_BYTES = 16, PIXEL_BYTES = 4 };
 enum { DW_CHANNEL_BYTES = 20, PLANE6_BYTES = 44, PLANE3_BYTES = 12 };
-
-typedef const uint8_t *bytes_in;
-typedef uint8_t *bytes_out;
-
-/* Right shifts of negative numbers must round down; so they do in gcc, clang, armclang and IAR. */
-typedef char mbv2_twins_arithmetic_shift[((-1) >> 1) == -1 ? 1 : -1];
-
-static uint32_t word_at(bytes_in p) {
-    return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
-
-static int32_t signed_byte(uint32_t value) { return (int32_t)((value & 0xFFu) ^ 0x80u) - 0x80; }
-
-static int32_t signed_half(uint32_t value) { return (int32_t)((value & 0xFFFFu) ^ 0x8000u) - 0x8000; }
-
-static int32_t signed_word(uint32_t value) {
-    return value < 0x80000000u ? (int32_t)value : -(int32_t)(0xFFFFFFFFu - value) - 1;
-}
-
-static int32_t int16_at(bytes_in p) {
-    int16_t value;
-    memcpy(&value, p, sizeof value);
-    return value;
-}
-
-static int32_t int32_at(bytes_in p) {
-    int32_t value;
-    memcpy(&value, p, sizeof value);
-    return value;
-}
-
-static void put_int16(bytes_out p, int32_t value) {
-    const int16_t half = (int16_t)value;
-    memcpy(p, &half, sizeof half);
-}
-
-static void put_uint32(bytes_out p, uint32_t value) { memcpy(p, &value, sizeof value); }
-
-/* SMLAD: both halves of the tile's word at p times w0 and w1. Products are at most 2^30. */
-static uint32_t multiply_add(uint32_t acc, bytes_in p, int32_t w0, int32_t w1) {
-    return acc + (uint32_t)(int16_at(p) * w0) + (uint32_t)(int16_at(p + 2) * w1);
-}
-
-static uint32_t high_product(uint32_t y, uint32_t multiplier) {
-    const int64_t product = (int64_t)signed_word(y) * signed_word(multiplier);
-    return (uint32_t)(product >> 32);
-}
-
-static uint32_t high_product_rounded(uint32_t y, uint32_t multiplier, uint32_t constant) {
-    const int64_t product = (int64_t)signed_word(y) * signed_word(multiplier);
-    return constant + (uint32_t)((product + 0x80000000LL) >> 32);
-}
-
-static uint8_t saturated_uint8(uint32_t value, uint32_t shift) {
-    const int32_t v = signed_word(value) >> (shift < 31 ? shift : 31);
-    return (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v);
-}
-
-static int32_t saturated_int8(uint32_t value, uint32_t shift) {
-    const int32_t v = signed_word(value) >> (shift < 31 ? shift : 31);
-    return v < -128 ? -128 : v > 127 ? 127 : v;
-}
 
 /* ---- pointwise ------------------------------------------------------------------------------------------------- */
 
 enum { PACKED = 0, UNPACKED = 1, OWN_SHIFTS = 2, LINEAR = 4 };
-
-/* Accumulators of one pair of channels; `stream` stands behind the end word, which is `end`. */
-typedef struct mbv2_pair {
-    uint32_t acc[2][4];
-    uint32_t end;
-    bytes_in stream;
-} mbv2_pair;
 
 static void add_inputs(mbv2_pair *pair, uint32_t word, bytes_in tile, uint32_t pixels, uint32_t form) {
     const int32_t a0 = signed_byte(word), a1 = signed_byte(word >> 16);
@@ -129,98 +54,39 @@ static uint32_t end_bias(uint32_t end) {
     return (((end & 0x7FFFFFu) ^ 0x400000u) - 0x400000u) << MBV2_DSP_END_BIAS_SHIFT;
 }
 
-static void relu_outputs(mbv2_pair *pair, uint32_t form, uint8_t q[2][4]) {
+static bytes_in relu_pair(bytes_in stream, bytes_in tile, uint32_t pixels, uint32_t form, uint8_t q[2][4]) {
     const uint32_t common = form & UNPACKED ? (uint32_t)MBV2_DSP_UNPACKED_SHIFT : (uint32_t)MBV2_DSP_PACKED_SHIFT;
+    mbv2_pair pair = accumulate(stream, tile, pixels, form);
     for (uint32_t c = 0; c < 2; c++) {
-        const uint32_t multiplier = word_at(pair->stream);
-        const uint32_t constant = form & OWN_SHIFTS ? word_at(pair->stream + 4) : 0;
-        const uint32_t shift = form & OWN_SHIFTS ? pair->end >> (8 * c) & 0xFFu : common;
+        const uint32_t multiplier = word_at(pair.stream);
+        const uint32_t constant = form & OWN_SHIFTS ? word_at(pair.stream + 4) : 0;
+        const uint32_t shift = form & OWN_SHIFTS ? pair.end >> (8 * c) & 0xFFu : common;
         for (uint32_t p = 0; p < 4; p++) {
-            uint32_t y = form & UNPACKED || c ? pair->acc[c][p] : pair->acc[c][p] << 8;
-            if (form == PACKED && c == 0) y += end_bias(pair->end);
+            uint32_t y = form & UNPACKED || c ? pair.acc[c][p] : pair.acc[c][p] << 8;
+            if (form == PACKED && c == 0) y += end_bias(pair.end);
             q[c][p] = saturated_uint8(high_product(y, multiplier) + constant, shift);
         }
-        pair->stream += form & OWN_SHIFTS ? 8 : 4;
+        pair.stream += form & OWN_SHIFTS ? 8 : 4;
     }
+    return pair.stream;
 }
-
-static void pw_relu(const void *stream, const void *tile, void *out, int32_t step, const void *end, uint32_t pixels,
-                    uint32_t form) {
-    static const uint8_t place[4] = {0, 2, 1, 3};
-    bytes_out o = (bytes_out)out;
-    bytes_in s = (bytes_in)stream;
-    do {
-        mbv2_pair pair = accumulate(s, (bytes_in)tile, pixels, form);
-        uint8_t q[2][4];
-        relu_outputs(&pair, form, q);
-        for (uint32_t c = 0; c < 2; c++, o += step) {
-            for (uint32_t p = 0; p < 4; p++) {
-                o[place[p]] = p < pixels ? q[c][p] : 0;
-            }
-        }
-        s = pair.stream;
-    } while (o != end);
-}
-
-static void pw_gap(const void *stream, const void *tile, void *out, const void *end, uint32_t pixels, uint32_t form) {
-    bytes_out o = (bytes_out)out;
-    bytes_in s = (bytes_in)stream;
-    do {
-        mbv2_pair pair = accumulate(s, (bytes_in)tile, pixels, form);
-        uint8_t q[2][4];
-        relu_outputs(&pair, form, q);
-        for (uint32_t c = 0; c < 2; c++, o += 4) {
-            uint32_t sum = (uint32_t)int32_at(o);
-            for (uint32_t p = 0; p < pixels; p++) {
-                sum += q[c][p];
-            }
-            put_uint32(o, sum);
-        }
-        s = pair.stream;
-    } while (o != end);
-}
-
-static void pw_lin(const void *stream, const void *tile, void *out, int32_t step, const void *end, uint32_t pixels,
-                   uint32_t form) {
-    bytes_out o = (bytes_out)out;
-    bytes_in s = (bytes_in)stream + 4;
-    const uint32_t centre = word_at((bytes_in)stream);
-    do {
-        mbv2_pair pair = accumulate(s, (bytes_in)tile, pixels, form);
-        for (uint32_t c = 0; c < 2; c++, o++, pair.stream += 4) {
-            const uint32_t multiplier = word_at(pair.stream), shift = pair.end >> (8 * c) & 0xFFu;
-            const uint32_t constant = shift < 32 ? centre << shift : 0;
-            for (uint32_t p = 0; p < pixels; p++) {
-                const uint32_t acc = pair.acc[c][p], t = constant - (acc >> 31);
-                const uint32_t twice = c && !(form & UNPACKED) ? (uint32_t)(signed_word(acc) >> 7) : acc << 1;
-                const uint32_t v = high_product_rounded(twice, multiplier, t);
-                o[(int32_t)p * step] = (uint8_t)saturated_int8(v, shift + 1);
-            }
-        }
-        s = pair.stream;
-    } while (o != end);
-}
-
-#define POINTWISE(kind, call)                                                                            \
-    void MBV2_TWIN(kind)(const void *stream, const void *tile, void *out, int32_t step, const void *end) { call; }
-#define FOUR_SIZES(size) size(4) size(3) size(2) size(1)
 
 #define RELU(n)                                                                                 \
-    POINTWISE(pw_relu##n, pw_relu(stream, tile, out, step, end, n, PACKED))                     \
-    POINTWISE(pw_relu##n##_sh, pw_relu(stream, tile, out, step, end, n, OWN_SHIFTS))            \
-    POINTWISE(pw_relu##n##_x, pw_relu(stream, tile, out, step, end, n, UNPACKED))               \
-    POINTWISE(pw_stem##n, pw_relu(stream, tile, out, step, end, n, PACKED))                     \
-    POINTWISE(pw_stem##n##_sh, pw_relu(stream, tile, out, step, end, n, OWN_SHIFTS))
+    POINTWISE(pw_relu##n, to_lines(relu_pair, stream, tile, out, step, end, n, PACKED))                     \
+    POINTWISE(pw_relu##n##_sh, to_lines(relu_pair, stream, tile, out, step, end, n, OWN_SHIFTS))            \
+    POINTWISE(pw_relu##n##_x, to_lines(relu_pair, stream, tile, out, step, end, n, UNPACKED))               \
+    POINTWISE(pw_stem##n, to_lines(relu_pair, stream, tile, out, step, end, n, PACKED))                     \
+    POINTWISE(pw_stem##n##_sh, to_lines(relu_pair, stream, tile, out, step, end, n, OWN_SHIFTS))
 FOUR_SIZES(RELU)
 
 #define GAP(n)                                                                                 \
-    POINTWISE(pw_gap##n, (void)step; pw_gap(stream, tile, out, end, n, PACKED))                \
-    POINTWISE(pw_gap##n##_sh, (void)step; pw_gap(stream, tile, out, end, n, OWN_SHIFTS))
+    POINTWISE(pw_gap##n, (void)step; to_sums(relu_pair, stream, tile, out, end, n, PACKED))                \
+    POINTWISE(pw_gap##n##_sh, (void)step; to_sums(relu_pair, stream, tile, out, end, n, OWN_SHIFTS))
 FOUR_SIZES(GAP)
 
 #define LINEAR(n)                                                                               \
-    POINTWISE(pw_lin##n, pw_lin(stream, tile, out, step, end, n, LINEAR))                       \
-    POINTWISE(pw_lin##n##_x, pw_lin(stream, tile, out, step, end, n, (uint32_t)LINEAR | UNPACKED))
+    POINTWISE(pw_lin##n, to_nhwc(accumulate, stream, tile, out, step, end, n, LINEAR, 1))                       \
+    POINTWISE(pw_lin##n##_x, to_nhwc(accumulate, stream, tile, out, step, end, n, (uint32_t)LINEAR | UNPACKED, 2))
 FOUR_SIZES(LINEAR)
 
 /* ---- tiles ----------------------------------------------------------------------------------------------------- */

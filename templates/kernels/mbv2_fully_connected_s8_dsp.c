@@ -25,11 +25,11 @@ void mbv2_fully_connected_s8_dsp(const mbv2_fully_connected_dsp *layer, uint8_t 
     int32_t *words = (int32_t *)(void *)(arena + layer->words);
     const uint32_t *stream = layer->stream;
     write_words(layer, mbv2_row(arena, &layer->input, 0), words);
-    for (uint32_t c = 0; c < layer->outputs; c += 8, stream += 8 + 2 * layer->columns) {
+    for (uint32_t c = 0; c < layer->outputs; c += 8, stream += layer->stream_words) {
         int32_t acc[8];
         const mbv2_requant requant = {layer->multiplier + c, layer->shift + c, layer->centre};
         const uint32_t count = layer->outputs - c < 8 ? layer->outputs - c : 8;
-        mbv2_fc8_fold_dsp(stream, words, acc, acc + 8);
+        layer->body(stream, words, acc, acc + 8);
         mbv2_requant_s8_dsp(acc, &requant, out + c, out + c + count);
     }
     if (layer->act_min == -128 && layer->act_max == 127) return;
