@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -36,3 +38,12 @@ def assert_refused(ended: Ended, *words: str, code: int = 2) -> None:
     assert ended.err.count("\n") == 1, ended.err
     for word in words:
         assert word in ended.err, ended.err
+
+
+def compile_refused(
+    capsys: pytest.CaptureFixture[str], model: Path, *words: str, options: tuple[object, ...] = ()
+) -> None:
+    """Exit code 2, one line, no output folder, nothing new beside it."""
+    before = sorted(os.listdir(model.parent))
+    assert_refused(command(capsys, "compile", model, "-o", model.parent / "out", *options), *words)
+    assert sorted(os.listdir(model.parent)) == before
