@@ -238,7 +238,7 @@ def test_a_fault_in_a_stream_is_noticed(kind: str, at: int, value: int) -> None:
     with np.errstate(over="ignore"):
         rows[1 if len(rows) > 1 else 0, at] += value
     with pytest.raises(CheckFailed, match=r"packing check: y"):
-        check(replace(packed, **{field: replace(stream, data=words.tobytes())}))  # type: ignore[type-var]
+        check(replace(packed, **{field: replace(stream, data=words.tobytes())}))  # type: ignore[type-var]  # one of three
 
 
 def test_accumulators_too_wide_for_the_first_of_a_pair_are_unpacked() -> None:

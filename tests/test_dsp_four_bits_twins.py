@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 import pytest
 from dsp_programs import called, twin_library
-from test_dsp_twins import Array, Bytes, floor_relu, from_lines, little_endian, own_shift, relu
+from test_dsp_twins import Array, Bytes, floor_relu, from_lines, little_endian, own_shift, relu, tile_of_neighbours
 
 from mbv2gen.arithmetic import multiply_by_quantized_multiplier
 from mbv2gen.dsp.tiles import Pairs, byte_pairs, expand_pairs
@@ -99,9 +99,7 @@ def test_linear_is_tflites_convolution_for_any_zero_point(
 ) -> None:
     weights, bias, multiplier, rs = layer(7, channels, inputs)
     x = np.random.default_rng(8).integers(0, 256, (pixels, inputs))
-    tile = np.zeros((-(-inputs // 8) * 4, 4, 2), np.int16)  # pairs of neighbours, filled up to 4 n
-    for k in range(inputs):
-        tile[k // 2, :pixels, k % 2] = x[:, k]
+    tile = tile_of_neighbours(x)
     ends = [int(rs[c]) - 1 | int(rs[c + 1]) - 1 << 8 for c in range(0, channels, 2)]
     packed = stream(weights, bias << scale, ends, multiplier[:, None], byte_pairs(inputs), scale)
     centre = np.frombuffer(little_endian([2 * zero_point + 1]), np.uint8)

@@ -126,6 +126,15 @@ def from_lines(lines: Bytes, channels: int, pixels: int) -> Array:
     return words[:, list(PLACE[:pixels])].T.astype(np.int64)
 
 
+def tile_of_neighbours(x: Array) -> Array:
+    """[pixels][inputs] -> int16 [pairs of neighbours, filled up to 4 n][4][2]."""
+    pixels, inputs = x.shape
+    tile = np.zeros((-(-inputs // 8) * 4, 4, 2), np.int16)
+    for k in range(inputs):
+        tile[k // 2, :pixels, k % 2] = x[:, k]
+    return tile
+
+
 def to_lines(values: Array, step: int) -> Bytes:
     """[channels][width] uint8 -> lines ``step`` bytes apart, what fills up 0."""
     channels, width = values.shape
@@ -189,9 +198,7 @@ def test_linear_is_tflites_convolution_for_any_zero_point_and_odd_channels(
 ) -> None:
     weights, bias, multiplier, rs = layer(7, channels, inputs)
     x = np.random.default_rng(8).integers(0, 256, (pixels, inputs))
-    tile = np.zeros((-(-inputs // 8) * 4, 4, 2), np.int16)  # pairs of neighbours, filled up to 4 n
-    for k in range(inputs):
-        tile[k // 2, :pixels, k % 2] = x[:, k]
+    tile = tile_of_neighbours(x)
     out = np.full((pixels, channels), 99, np.int8)
     even = channels // 2 * 2
     name = f"pw_lin{pixels}" + ("" if packed else "_x")
