@@ -8,7 +8,7 @@ tight, and the others use the room that is there anyway.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 from mbv2gen.candidates import choose
@@ -38,12 +38,9 @@ def plan_for(
     Raises Mbv2genError where no plan keeps within the objective's limit.
     """
 
-    def moved(plan: Plan) -> Plan:
-        return plan if input_align == 1 else plan.with_input_at(network.inputs[0], input_align)
-
     def found(aim: Objective) -> Plan:
-        search = _Search(network, options, (*aim.styles, *aim.arena_styles), feed, keep_input)
-        return _found(search, aim, moved)
+        search = _Search(network, options, (*aim.styles, *aim.arena_styles), feed, keep_input, input_align)
+        return search.found(aim)
 
     best = found(objective)
     if objective.limit is None or best.arena_bytes <= objective.limit:
@@ -53,15 +50,6 @@ def plan_for(
     if best.arena_bytes > objective.limit:
         raise Mbv2genError(_refusal(network, options, best, objective))
     return best
-
-
-def _found(search: _Search, objective: Objective, moved: Callable[[Plan], Plan]) -> Plan:
-    """The best plan, ``moved``; where none keeps within the limit, the one in the least memory."""
-    if objective.limit is None:
-        return moved(search.best(objective))
-    within = search.plans(objective.styles, min(search.least_bytes(objective.arena_styles), objective.limit))
-    fitting = next((plan for plan in map(moved, within) if plan.arena_bytes <= objective.limit), None)
-    return fitting or moved(search.best(objective.unlimited))
 
 
 def front(
@@ -91,7 +79,13 @@ class _Search:
     """The pieces of a network with one kit of kernels a style."""
 
     def __init__(
-        self, network: QuantizedNetwork, options: Options, styles: tuple[Style, ...], feed: str, keep_input: bool
+        self,
+        network: QuantizedNetwork,
+        options: Options,
+        styles: tuple[Style, ...],
+        feed: str,
+        keep_input: bool,
+        input_align: int = 1,
     ) -> None:
         chosen = {style: choose(network, options, style) for style in styles}
         kits = list(dict.fromkeys(chosen.values()))
@@ -99,11 +93,24 @@ class _Search:
         problems = tuple(Problem.of(network, kit, feed=feed, keep_input=keep_input) for kit in kits)
         self._problem = problems[0]
         self._pieces = Pieces(problems)
+        self._input, self._input_align = network.inputs[0], input_align
+
+    def found(self, objective: Objective) -> Plan:
+        """The best plan; where none keeps within the limit, the one in the least memory."""
+        if objective.limit is None:
+            return self.best(objective)
+        within = self.plans(objective.styles, min(self.least_bytes(objective.arena_styles), objective.limit))
+        fitting = next((plan for plan in within if plan.arena_bytes <= objective.limit), None)
+        return fitting or self.best(objective.unlimited)
 
     def best(self, objective: Objective) -> Plan:
         """The plan in the least memory that ``objective`` allows, whatever its limit, and of such the fastest."""
         plan, path = self._least(objective)
-        return self._sped_up(plan, path, self._kits(objective.styles)) if objective.rivals else plan
+        return self._moved(self._sped_up(plan, path, self._kits(objective.styles)) if objective.rivals else plan)
+
+    def _moved(self, plan: Plan) -> Plan:
+        """With the input where it is to be."""
+        return plan if self._input_align == 1 else plan.with_input_at(self._input, self._input_align)
 
     def _least(self, objective: Objective) -> tuple[Plan, Path]:
         least = self.least_bytes(objective.arena_styles)
@@ -132,7 +139,7 @@ class _Search:
 
     def plans(self, styles: tuple[Style, ...], limit: int) -> Iterator[Plan]:
         """The fastest plan of pieces within ``limit`` bytes, and then ever slower ones in less, by steps of 1 %."""
-        yield from (plan for plan, _ in self._ways(styles, limit))
+        yield from (self._moved(plan) for plan, _ in self._ways(styles, limit))
 
     def _ways(self, styles: tuple[Style, ...], limit: int) -> Iterator[tuple[Plan, Path]]:
         kits = self._kits(styles)
