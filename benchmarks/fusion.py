@@ -5,6 +5,7 @@ the least memory costs, by --optimize ram against speed -> docs/fusion.md."""
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +23,8 @@ from mbv2gen.hardware import boards, firmware, runner, toolchain
 from mbv2gen.pixels import network_inputs
 from mbv2gen.plan import Plan, plan
 from mbv2gen.planning import trade_offs
-from mbv2gen.planning.objective import RAM, RECOMPUTING, SPEED
+from mbv2gen.planning.kernels import split_blocks
+from mbv2gen.planning.objective import BALANCED, RAM, RECOMPUTING, SPEED, Objective
 
 BOARD = "mps2-an500"
 NETS = (Seeded(0.35, 96), Seeded(0.35, 144), Seeded(1.0, 96))
@@ -54,15 +56,41 @@ class Saved:
     again: int
 
 
-def save(net: Net, feed: str, work: Path) -> Saved:
+@dataclass(frozen=True)
+class Split:
+    """One network by an objective that takes expanded channels in groups, and without such kernels."""
+
+    net: Net
+    feed: str
+    objective: str
+    groups: tuple[int, ...]  # of each block that is split
+    whole_bytes: int
+    whole: int
+    split_bytes: int
+    split: int
+
+
+def save(net: Net, feed: str, work: Path) -> tuple[Saved, list[Split]]:
     loaded, known = load(net), ranges(load(net).quantized)
     options = Options(target=boards.load(BOARD).core, feed=feed)
     kernels = candidates.candidates(loaded.quantized, targets.find(options.target).family, known)
-    made = []
-    for aim in (SPEED, RAM, RECOMPUTING):
+    whole = {name: tuple(one for one in found if one.contract.groups == 1) for name, found in kernels.items()}
+
+    def counted(kernels: trade_offs.Options, aim: Objective, name: str) -> tuple[Plan, int]:
         planned = trade_offs.plan_for(loaded.quantized, kernels, aim, feed=feed)
-        made += [planned.arena_bytes, instructions(loaded, planned, options, known, work / f"{aim.name}-{feed}")]
-    return Saved(net, feed, *made)
+        return planned, instructions(loaded, planned, options, known, work / f"{name}-{feed}")
+
+    made = {aim.name: counted(kernels, aim, aim.name) for aim in (SPEED, BALANCED, RAM, RECOMPUTING)}
+    splits = []
+    for aim in (BALANCED, RAM):
+        planned, count = made[aim.name]
+        if groups := split_blocks(planned.candidates):
+            other, without = counted(whole, aim, f"{aim.name}-whole")
+            splits.append(Split(net, feed, aim.name, groups, other.arena_bytes, without, planned.arena_bytes, count))
+    sizes = [
+        number for aim in (SPEED, RAM, RECOMPUTING) for number in (made[aim.name][0].arena_bytes, made[aim.name][1])
+    ]
+    return Saved(net, feed, *sizes), splits
 
 
 def compare(net: Net, work: Path) -> Fused:
@@ -94,7 +122,14 @@ def again_row(one: Saved) -> list[object]:
     return [one.net.title, one.feed, one.again_bytes, one.again, f"{less:.1f} %", f"{more:+.2f} %"]
 
 
-def document(made: list[Fused], saved: list[Saved]) -> list[str]:
+def split_row(one: Split) -> list[object]:
+    blocks = ", ".join(f"{count} in {groups}" for groups, count in sorted(Counter(one.groups).items()))
+    faster = f"{100 * (one.split / one.whole - 1):+.2f} %"
+    sizes = (one.whole_bytes, one.whole, one.split_bytes, one.split)
+    return [one.net.title, one.feed, f"`{one.objective}`", blocks, *sizes, faster]
+
+
+def document(made: list[Fused], saved: list[Saved], splits: list[Split]) -> list[str]:
     rows = [
         [one.net.title, one.unfused_bytes, one.unfused, one.fused_bytes, one.fused,
          f"{100 * (one.fused / one.unfused - 1):+.2f} %"]
@@ -119,6 +154,15 @@ def document(made: list[Fused], saved: list[Saved]) -> list[str]:
               f"{100 * (1 - one.ram_bytes / one.speed_bytes):.1f} %", f"{100 * (one.ram / one.speed - 1):+.2f} %"]
              for one in saved],
         ),
+        "## Expanded channels in groups",
+        "Late blocks on small planes may make, convolve and use up their expanded channels in groups, one after the "
+        "other, with int32 sums of the outputs in between (the paper's t-way split). Where a plan takes it, against "
+        "the plan that the same objective finds without it.",
+        tables.table(
+            ("net", "feed", "objective", "blocks in groups", "arena, without", "instructions, without", "arena",
+             "instructions", "more instructions"),
+            [split_row(one) for one in splits],
+        ),
         "## Rows made again",
         "Below that only plans go that make expanded rows again for each row of windows (`--arena-limit`): the least "
         "that they take, against `ram`. A dash: no less.",
@@ -140,13 +184,16 @@ def main(quick: bool, out: Path, work: Path) -> None:
         toolchain.require_arm_compiler()
         toolchain.require_qemu()
         chosen = (DIGITS_NET,) if quick else nets
-        made, saved = [], []
+        made, saved, splits = [], [], []
         with progress.bar("measure") as tell:
             for done, net in enumerate(chosen):
                 made.append(compare(net, work))
-                saved += [save(net, feed, work) for feed in ("frame", "rows")]
+                for feed in ("frame", "rows"):
+                    one, split = save(net, feed, work)
+                    saved.append(one)
+                    splits += split
                 tell(done + 1, len(chosen))
-        tables.write(out, document(made, saved))
+        tables.write(out, document(made, saved, splits))
     except Mbv2genError as error:
         click.echo(f"fusion: error: {error}", err=True)
         sys.exit(error.exit_code)

@@ -59,7 +59,8 @@ _DOT = {  # header of the kernels that share it
 class TapView:
     """How a layer's rows are handed out. ``form`` is a mbv2_tap_form; ``line`` the bytes of a line where there are
     lines (of sums: how often they hold a pixel); ``order`` the channel of each position where the layout has an order
-    of its own. ``columns``: units a row of a tight kernel, whose rows stand in groups of ``group``, in ``rows`` and
+    of its own, ``positions`` those that a row holds at most, ``units`` how many make all rows of one group of them.
+    ``columns``: units a row of a tight kernel, whose rows stand in groups of ``group``, in ``rows`` and
     ``passing`` (of a recomputing one in windows of ``band`` rows, ``group`` apart); else 0."""
 
     layer: int
@@ -73,6 +74,8 @@ class TapView:
     w: int
     c: int
     order: Order | None
+    positions: int
+    units: int
     columns: int
     group: int
     passing: Buffer
@@ -234,12 +237,17 @@ def _tail_table(tail: str, scale: float, zero_point: int) -> tuple[float, ...]:
 def _tap(call: Call) -> TapView:
     h, w, c = shape = call.output_shape
     layout, order = call.output.layout, call.work.order
+    held = c if order is None else len(order), call.units
+    if isinstance(layout, Planes | PlaneTiles):
+        held = layout.channels(shape).size, call.unit_columns
 
     def view(form: str, top: int = 0, left: int = 0, line: int = 0, band: int = 1, group: int = 1) -> TapView:
         rings = call.output, call.passing or call.output
         columns = call.unit_columns if call.tight else 0
         form = f"MBV2_TAP_{form}"
-        return TapView(call.layer, rings[0], form, band, top, left, line, h, w, c, order, columns, group, rings[1])
+        return TapView(
+            call.layer, rings[0], form, band, top, left, line, h, w, c, order, *held, columns, group, rings[1]
+        )
 
     if isinstance(layout, PlanarLines):
         return view("LINES", layout.pad_top, layout.pad_left, layout.line_bytes(shape))

@@ -13,7 +13,7 @@ from mbv2gen.dsp.ranges import ranges
 from mbv2gen.plan import Plan
 from mbv2gen.planning import trade_offs
 from mbv2gen.planning.fetches import weights_fetched
-from mbv2gen.planning.kernels import macs_again
+from mbv2gen.planning.kernels import macs_again, split_blocks
 from mbv2gen.planning.objective import BALANCED, RAM, SPEED
 from mbv2gen.progress import Tell
 from mbv2gen.quantized_network import QuantizedNetwork
@@ -25,13 +25,15 @@ AIMS = (SPEED, BALANCED, RAM)
 class Point:
     """A plan. ``instructions`` are estimated from the kernels, not measured; ``weights_fetched`` in bytes.
 
-    ``macs_again``: multiply-accumulates that are done once more to save memory. ``optimize``: the objectives for which
+    ``blocks_in_groups``: blocks that take their expanded channels in groups, one after the other. ``macs_again``:
+    multiply-accumulates that are done once more to save memory. ``optimize``: the objectives for which
     ``compile`` takes it; --arena-limit with its bytes gives one as good.
     """
 
     arena_bytes: int
     instructions: int
     weights_fetched: int
+    blocks_in_groups: int
     macs_again: int
     optimize: tuple[str, ...]
 
@@ -53,6 +55,7 @@ def pareto(network: QuantizedNetwork, options: Options, tell: Tell) -> tuple[Poi
             plan.arena_bytes,
             plan.instructions,
             weights_fetched(network, plan.candidates),
+            len(split_blocks(plan.candidates)),
             sum(map(macs_again, plan.candidates, network.operators, itertools.repeat(network))),
             tuple(name for name, other in named.items() if _key(other) == _key(plan)),
         )

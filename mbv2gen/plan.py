@@ -52,11 +52,12 @@ class Buffer:
 
 @dataclass(frozen=True)
 class Scratch:
-    """Memory that one operator needs for itself."""
+    """Memory that one operator needs for itself, in ``parts`` that its units take in turn."""
 
     operator: str
     offset: int
     size: int
+    parts: int = 1
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ def placed(problem: Problem, ends: Sequence[int], goal: int = 0, seed: Mapping[s
             )
             for name, places in lines.places.items()
         ),
-        tuple(Scratch(operator, offsets[scratch_name(operator)], size) for operator, size in lines.scratches.items()),
+        tuple(Scratch(operator, offsets[scratch_name(operator)], *size) for operator, size in lines.scratches.items()),
         aligned(arena_bytes),
         lines.live_bytes(),
         problem.feed,

@@ -19,6 +19,7 @@ from mbv2gen.packing.plain_calls import plain_work
 from mbv2gen.packing.tables import Table
 from mbv2gen.plan import Buffer, Plan
 from mbv2gen.planning.kernels import Access, macs, macs_again
+from mbv2gen.planning.layouts import Planes, PlaneTiles
 from mbv2gen.planning.schedule import FEED, Step
 from mbv2gen.planning.work import Work
 from mbv2gen.quantized_network import QuantizedNetwork
@@ -59,11 +60,12 @@ class Call:
     passing: Buffer | None
     scratch_offset: int | None
     scratch_bytes: int
+    scratch_parts: int
     keeps_scratch: bool
     tight: bool
     units: int
     unit_columns: int
-    reduces: bool
+    idle: int
     accumulates: bool
     band: int
     reads: tuple[Access, ...]
@@ -80,6 +82,12 @@ class Call:
     def places_a_unit(self) -> int:
         """Rows, or columns where rows are cut, that a unit makes."""
         return self.band * self.output.joined
+
+    @property
+    def channel_groups(self) -> int:
+        """In how many groups, one after the other, the kernel takes the channels of an expanded tensor."""
+        layouts = (self.output.layout, self.inputs[0].layout)
+        return max(layout.groups if isinstance(layout, Planes | PlaneTiles) else 1 for layout in layouts)
 
     @property
     def tables(self) -> tuple[Table, ...]:
@@ -238,12 +246,13 @@ def _call(
     passing = plan.buffer(step.passing) if step.passing is not None else None
     if not tight:
         inputs, output = tuple(buffer.by_rows() for buffer in inputs), output.by_rows()
-    scratch = next((s.offset for s in plan.scratches if s.operator == operator.name), None)
+    scratch = next((s for s in plan.scratches if s.operator == operator.name), None)
+    room = scratch.offset if scratch else None
     if body in DSP_BODIES:
         assert dsp is not None
-        work = dsp.work(operator, body, inputs, output, scratch, passing)
+        work = dsp.work(operator, body, inputs, output, room, passing)
     else:
-        work = plain_work(network, operator, body, inputs, output, scratch)
+        work = plain_work(network, operator, body, inputs, output, room)
     return Call(
         step.layer,
         operator.name,
@@ -254,13 +263,14 @@ def _call(
         inputs,
         output,
         passing,
-        scratch,
-        plan.candidates[step.layer].contract.scratch_bytes(operator, network),
+        room,
+        scratch.size if scratch else 0,
+        scratch.parts if scratch else 1,
         plan.candidates[step.layer].contract.keeps_scratch,
         tight,
         step.units,
         step.unit_columns,
-        step.reduces,
+        step.idle,
         step.accumulates,
         step.band // output.joined,
         step.reads,

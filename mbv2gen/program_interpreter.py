@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from mbv2gen.dsp.calls import DSP_BODIES
 from mbv2gen.dsp.columns import column_values, columns_made, columns_read, columns_written
-from mbv2gen.dsp.rows import dsp_row, dsp_rows_read, made_rows
+from mbv2gen.dsp.rows import dsp_row, dsp_rows_read, made_rows, partial_sums, requantized_sums
 from mbv2gen.errors import CheckFailed
 from mbv2gen.packing import halves
 from mbv2gen.plan import Buffer
 from mbv2gen.planning.channel_order import Order
-from mbv2gen.planning.layouts import PlanarLines, RowNHWC
+from mbv2gen.planning.layouts import PlanarLines, Planes, PlaneTiles, RowNHWC
 from mbv2gen.planning.tagged_arena import TaggedArena
 from mbv2gen.program import Call, Need, Program
 from mbv2gen.quantized_network import QuantizedNetwork
@@ -30,7 +30,7 @@ from mbv2gen.quantized_network import QuantizedNetwork
 Int64s = NDArray[np.int64]
 Tap = Callable[[Call, int, NDArray[np.int8]], None]
 Orders = dict[str, Order | None]
-Columns = dict[tuple[int, int], list[NDArray[np.int8]]]  # (layer, row) -> int8 [4][c] of its columns so far
+Parts = dict[tuple[int, int], list[NDArray[np.int8]]]  # (layer, row) -> its columns, or groups of channels, so far
 TO_LINES = ("conv_1x1_lines_s8", "conv_1x1_lines_s4")
 FULLY_CONNECTED = ("fully_connected_s8", "fully_connected_s4")
 ELEMENTWISE = frozenset({"add_s8", "add_s8_dsp", "activation_s8"})
@@ -109,7 +109,7 @@ def _run_segment(
 ) -> None:
     network = program.network
     orders = {call.output.tensor: call.work.order for call in program.calls}
-    columns: Columns = {}
+    parts: Parts = {}
     done = [0] * (len(calls) + (caller is not None))
     working = len(done) - len(calls)  # steps before the first layer
     while True:
@@ -126,24 +126,29 @@ def _run_segment(
         unit = done[working + index]
         row = _unit(calls[index], unit, arena, values, network, orders)
         if tap is not None and row is not None:
-            _hand_out(calls[index], unit, row, tap, columns)
+            _hand_out(calls[index], unit, row, tap, parts)
         done[working + index] += 1
     unfinished = [call.operator for call, n in zip(calls, done[working:], strict=True) if n != call.units]
     if unfinished:
         raise CheckFailed(f"arena check: the schedule stops before {unfinished[0]} is complete")
 
 
-def _hand_out(call: Call, unit: int, data: NDArray[np.int8], tap: Tap, columns: Columns) -> None:
+def _hand_out(call: Call, unit: int, data: NDArray[np.int8], tap: Tap, parts: Parts) -> None:
     """The rows that are complete with this unit."""
-    if not call.tight:
-        for row, values in made_rows(call, unit, data):
-            tap(call, row, values)
+    if call.tight:
+        for row, _, pixels in columns_made(call, unit, data):
+            so_far = parts.setdefault((call.layer, row), [])
+            so_far.append(pixels)
+            if len(so_far) == call.unit_columns:
+                tap(call, row, np.concatenate(parts.pop((call.layer, row))))
         return
-    for row, _, pixels in columns_made(call, unit, data):
-        so_far = columns.setdefault((call.layer, row), [])
-        so_far.append(pixels)
-        if len(so_far) == call.unit_columns:
-            tap(call, row, np.concatenate(columns.pop((call.layer, row))))
+    layout = call.output.layout
+    groups = layout.groups if isinstance(layout, Planes | PlaneTiles) else 1
+    for row, values in made_rows(call, unit, data):
+        so_far = parts.setdefault((call.layer, row), [])
+        so_far.append(values)
+        if len(so_far) == groups:
+            tap(call, row, np.sum(parts.pop((call.layer, row)), axis=0, dtype=np.int8))
 
 
 def _ready(program: Program, calls: tuple[Call, ...], done: list[int], index: int) -> bool:
@@ -154,10 +159,7 @@ def _ready(program: Program, calls: tuple[Call, ...], done: list[int], index: in
     for need in calls[index].needs:
         ran = done[need.source]
         source = calls[need.source - working] if need.source >= working else None
-        if source is None:
-            made = ran * program.input.joined
-        else:
-            made = int(ran == source.units) if source.reduces else ran * source.places_a_unit
+        made = ran * program.input.joined if source is None else (ran - source.idle) * source.places_a_unit
         if made < _needed(need, unit, calls[index].unit_columns):
             return False
     return True
@@ -201,12 +203,12 @@ def _unit(
     who = f"unit {unit} of {call.operator}"
     read = [(i, row, arena.row(call.inputs[i], row)) for i, row in _rows_read(call, unit) if row is not None]
     rows = {(i, row): arena.read_row(call.inputs[i], row, who) for i, row, _ in read}
-    sums = _scratch(call, unit, arena, rows, values, who)
+    sums = _scratch(call, unit, arena, rows, network, orders, values, who)
     _check_scratch(call, unit, arena, [where for _, _, where in read], who)
     if call.accumulates:
         _accumulate(call, unit, arena, rows, values, network, orders)
         return None
-    if call.reduces and unit + 1 < call.units:
+    if unit < call.idle:
         return None
     for index, _, where in read:
         for out in (arena.row(*written) for written in _rows_written(call, unit)):
@@ -225,7 +227,7 @@ def _rows_written(call: Call, unit: int) -> list[tuple[Buffer, int]]:
     """(ring, row) of what a unit makes."""
     if call.tight:
         return columns_written(call, unit)
-    return [(call.output, 0)] if call.reduces else [(call.output, unit * call.band + i) for i in range(call.band)]
+    return [(call.output, (unit - call.idle) * call.band + i) for i in range(call.band)]
 
 
 def _check_scratch(call: Call, unit: int, arena: TaggedArena, read: list[slice], who: str) -> None:
@@ -233,7 +235,7 @@ def _check_scratch(call: Call, unit: int, arena: TaggedArena, read: list[slice],
     if call.scratch_offset is None:
         return
     written = [arena.row(buffer, row) for buffer, row in _rows_written(call, unit)]
-    begin, end = call.scratch_offset, call.scratch_offset + call.scratch_bytes
+    begin, end = _scratch_part(call, unit)
     for where in (*read, *written):
         if begin < where.stop and where.start < end:
             raise CheckFailed(f"arena check: the scratch of {who} lies on a row it reads or writes")
@@ -258,31 +260,51 @@ def _accumulate(
     arena.write(where, tensor, 0, data)
 
 
+def _scratch_part(call: Call, unit: int) -> tuple[int, int]:
+    """Begin and end of the scratch that a unit uses."""
+    assert call.scratch_offset is not None
+    size = call.scratch_bytes // call.scratch_parts
+    begin = call.scratch_offset + unit % call.scratch_parts * size
+    return begin, begin + size
+
+
 def _scratch(
     call: Call,
     unit: int,
     arena: TaggedArena,
     rows: dict[tuple[int, int], NDArray[np.int8]],
+    network: QuantizedNetwork,
+    orders: Orders,
     values: bool,
     who: str,
 ) -> Int64s | None:
-    """The mean's int32 sums: kept in the arena from unit to unit. Other scratch is written before it is read."""
+    """int32 sums kept in the arena from unit to unit: a mean's, or of groups of channels those of a band of pixels.
+    Other scratch is written before it is read."""
     if call.scratch_offset is None:
         return None
-    if call.struct != "mbv2_mean":
-        where = arena.inside(call.scratch_offset, call.scratch_bytes, f"the scratch of {call.operator}")
+    begin, end = _scratch_part(call, unit)
+    if not call.keeps_scratch:
+        where = arena.inside(begin, end - begin, f"the scratch of {call.operator}")
         arena.write(where, f"the scratch of {call.operator}", unit, None)
         return None
-    channels = call.output_shape[2]
-    where = arena.inside(call.scratch_offset, 4 * channels, f"the sums of {call.operator}")
-    name = f"the sums of {call.operator}"
-    sums = np.zeros(channels, np.int64)
-    if unit:
-        sums = arena.read(where, name, unit - 1, who).view(np.int32).astype(np.int64)
+    before = unit - call.scratch_parts  # the unit that used this part last
+    where, name = arena.inside(begin, end - begin, f"the sums of {call.operator}"), f"the sums of {call.operator}"
+    sums = np.zeros((end - begin) // 4, np.int64)
+    if before >= 0:
+        sums = arena.read(where, name, before, who).view(np.int32).astype(np.int64)
     if values:
-        sums = sums + rows[0, unit].reshape(-1, channels).astype(np.int64).sum(axis=0)
+        sums = sums + _added(call, unit, rows, network, orders)
     arena.write(where, name, unit, sums.astype(np.int32).view(np.int8) if values else None)
     return sums
+
+
+def _added(
+    call: Call, unit: int, rows: dict[tuple[int, int], NDArray[np.int8]], network: QuantizedNetwork, orders: Orders
+) -> Int64s:
+    """What a unit adds to the sums that it keeps."""
+    if call.struct == "mbv2_mean":
+        return np.asarray(rows[0, unit].reshape(-1, call.output_shape[2]).astype(np.int64).sum(axis=0))
+    return partial_sums(call, unit, rows[0, unit], network, orders[call.inputs[0].tensor])
 
 
 def _int64(value: int) -> Int64s:
@@ -309,6 +331,9 @@ def _compute(
     a = dict(call.arguments)
     if call.struct not in ("mbv2_add", "mbv2_add_dsp") and call.tight:
         return column_values(call, unit, rows, network, orders.get(call.inputs[0].tensor))
+    if call.body == "conv_1x1_partial_s8_dsp":
+        assert sums is not None
+        return requantized_sums(call, sums, network)
     if call.body in DSP_BODIES and call.struct != "mbv2_add_dsp":
         return dsp_row(call, unit, rows, network, orders)
     if call.struct == "mbv2_activation":

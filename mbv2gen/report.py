@@ -128,6 +128,7 @@ def _layer(call: Call, operator: QOperator) -> dict[str, Any]:
         "weight_bits": weight_bits,
         "live_bytes": call.live_bytes,
         "kernel": f"mbv2_{call.body}",
+        "channel_groups": call.channel_groups,
         "instructions_estimated": round(call.estimated_instructions),
         "instructions": None,
     }

@@ -77,8 +77,8 @@ def _step(call: Call) -> Step:
         call.units,
         call.reads,
         call.output.tensor,
-        call.reduces,
         in_place=False,
+        idle=call.idle,
         accumulates=call.accumulates,
         band=call.places_a_unit,
     )

@@ -16,6 +16,7 @@ from mbv2gen import int8_reference
 from mbv2gen.arithmetic import multiply_by_quantized_multiplier
 from mbv2gen.dsp.fully_connected import PackedFullyConnected
 from mbv2gen.dsp.packing import PackedDepthwise, PackedLinear, PackedRelu
+from mbv2gen.dsp.partial import PackedPartial
 from mbv2gen.dsp.ranges import Layer
 from mbv2gen.dsp.streams import General, Stream
 from mbv2gen.network import Window
@@ -95,6 +96,20 @@ def run_linear(layer: Layer, packed: PackedLinear, x: Ints, offset: int) -> Ints
             out[:, first : first + stream.channels] = _linear(stream, tile, packed.unpacked)
     _overwrite(layer, out, packed.general, tile, offset=0)
     return out
+
+
+def run_partial(packed: PackedPartial, x: Ints) -> Ints:
+    """int8 [m][n] of a linear layer whose columns come in groups: int32 sums from group to group, then the shifts."""
+    sums = np.zeros((len(x), packed.outputs + packed.outputs % 2), np.int64)
+    for pairs, stream in zip(packed.pairs, packed.streams, strict=True):
+        tile = _tile(x + 128, pairs)
+        words = _words(stream, len(pairs) + 3, stream.channels)
+        a, b, _ = _accumulate(words, 2, tile, unpacked=False)
+        a, b = _wrapped(a + _signed(words[:, 0])), _wrapped(b + _signed(words[:, 1]))
+        sums = _wrapped(sums + np.stack([a, _wrapped(b - a) >> 8], axis=2).reshape(len(x), -1))
+    multiplier, shift = (np.array(v) for v in (packed.multiplier, packed.shift))
+    out = _smmlar(sums[:, : packed.outputs], multiplier, packed.centre << (shift - 1), shift)
+    return out.clip(-128, 127)
 
 
 def run_fully_connected(layer: Layer, packed: PackedFullyConnected, x: Ints) -> Ints:

@@ -18,6 +18,7 @@ from mbv2gen import compiler
 from mbv2gen.dsp import check as dsp_check
 from mbv2gen.dsp import fully_connected as dsp_fully_connected
 from mbv2gen.dsp import packing as dsp_packing
+from mbv2gen.dsp import partial as dsp_partial
 from mbv2gen.dsp import ranges as dsp_ranges
 from mbv2gen.dsp.streams import position_pairs
 from mbv2gen.dsp.tiles import STEM3_PAIRS, byte_pairs, expand_pairs
@@ -99,6 +100,15 @@ def packings(network, operator, ranges, rng) -> Iterator[tuple[object, object, o
                 lambda p=p, offset=offset: dsp_check.check_linear(network, operator, ranges, p, offset=offset),
             )
     columns = rng.permutation(k)
+    size = int(rng.integers(1, 5)) * 8
+    if isinstance(operator, QConv2D) and n > 1 and dsp_partial.refuses_partial(layer, size) is None:
+        groups = [position_pairs(columns[first : first + size]) for first in range(0, k, size)]
+        p = dsp_partial.pack_partial(layer, groups)
+        yield (
+            p,
+            lambda x, p=p: dsp_emulation.run_partial(p, x),
+            lambda p=p: dsp_check.check_partial(network, operator, ranges, p),
+        )
     if isinstance(operator, QFullyConnected) and dsp_fully_connected.refuses_fully_connected(layer, columns) is None:
         p = dsp_fully_connected.pack_fully_connected(layer, columns)
         yield (

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -15,12 +16,14 @@ from mbv2gen.dsp import check as dsp_check
 from mbv2gen.dsp import fully_connected as dsp_fully_connected
 from mbv2gen.dsp import packing as dsp_packing
 from mbv2gen.dsp import parameters as dsp_parameters
+from mbv2gen.dsp import partial as dsp_partial
 from mbv2gen.dsp import range_check as dsp_range_check
 from mbv2gen.dsp import ranges as dsp_ranges
 from mbv2gen.dsp import requantization as dsp_requantization
 from mbv2gen.dsp.proof import Canonical, LinearBody, ReluBody, linear_holds, relu_holds, wanted
 from mbv2gen.dsp.ranges import Reach
 from mbv2gen.dsp.requantization import solve_add
+from mbv2gen.dsp.streams import position_pairs
 from mbv2gen.dsp.tiles import expand_pairs
 from mbv2gen.errors import CheckFailed
 from mbv2gen.network import Window
@@ -57,7 +60,7 @@ def one(kind: str, k: int = 24, n: int = 12) -> QuantizedNetwork:
     elif kind == "relu":
         b.conv(x, "y", n, POINTWISE, RELU6, zero_point=-128, scale=6 / 255, multiplier=multiplier, bias=bias,
                weights=weights)  # fmt: skip
-    elif kind == "linear":
+    elif kind in ("linear", "partial"):
         b.conv(x, "y", n, POINTWISE, NONE, zero_point=5, multiplier=multiplier, bias=bias, weights=weights)
     else:
         b.fully_connected(x, "y", n, zero_point=5, multiplier=multiplier, bias=bias, weights=weights[:, 0, 0])
@@ -79,6 +82,9 @@ def packed_and_check(kind: str, *, solver: bool = True):
     if kind == "fully_connected":
         p = dsp_fully_connected.pack_fully_connected(layer, range(k))
         return p, lambda q: dsp_check.check_fully_connected(network, operator, ranges, q)
+    if kind == "partial":
+        p = dsp_partial.pack_partial(layer, [position_pairs(range(12)), position_pairs(range(12, 24))])
+        return p, lambda q: dsp_check.check_partial(network, operator, ranges, q)
     p = dsp_packing.pack_relu(layer, expand_pairs(k), unpacked=kind.endswith("unpacked"), solver=solver)
     return p, lambda q: dsp_check.check_relu(network, operator, ranges, q)
 
@@ -212,6 +218,52 @@ def test_a_fault_in_a_fully_connected_stream_is_noticed(at: int, value: int) -> 
     check(packed)
     with pytest.raises(CheckFailed):
         check(with_words(packed, added(at, value), "stream", 8 + 2 * 24))
+
+
+@pytest.mark.parametrize("group", [0, 1])
+@pytest.mark.parametrize(("at", "value"), [(0, 1), (1, 256), (2, 1), (3, 256), (3, 1 << 16), (-1, 1), (-1, 1 << 31)])
+def test_a_fault_in_the_stream_of_a_group_of_channels_is_noticed(group: int, at: int, value: int) -> None:
+    packed, check = packed_and_check("partial")
+    check(packed)
+    words = np.frombuffer(packed.streams[group].data, "<u4").copy().reshape(-1, len(packed.pairs[group]) + 3)
+    words[1, at] ^= np.uint32(value)
+    streams = list(packed.streams)
+    streams[group] = replace(streams[group], data=words.tobytes())
+    with pytest.raises(CheckFailed, match=r"packing check: y"):
+        check(replace(packed, streams=tuple(streams)))
+
+
+def test_groups_out_of_order_and_wrong_parameters_are_noticed() -> None:
+    packed, check = packed_and_check("partial")
+    for wrong in (
+        replace(packed, pairs=(packed.pairs[0], packed.pairs[0])),
+        replace(packed, streams=packed.streams[::-1], pairs=packed.pairs[::-1]),
+        replace(packed, centre=packed.centre + 2),
+        replace(packed, multiplier=(packed.multiplier[0] // 2, *packed.multiplier[1:])),
+        replace(packed, shift=(packed.shift[0] + 1, *packed.shift[1:])),
+    ):
+        with pytest.raises(CheckFailed, match=r"packing check: y"):
+            check(wrong)
+
+
+def test_a_group_over_24_bits_is_refused_and_noticed() -> None:
+    rng = np.random.default_rng(0)
+    b = NetworkBuilder(rng)
+    weights = np.full((4, 1, 1, 600), 127)
+    b.conv(b.input((1, 1, 600), -128), "y", 4, POINTWISE, NONE, weights=weights, bias=0, multiplier=1e-5)
+    network = b.network("wide", "y")
+    operator, ranges = network.operators[0], dsp_ranges.ranges(network)
+    layer = ranges.layer(operator)
+    assert dsp_partial.refuses_partial(layer, 256) is None
+    assert "2**23" in str(dsp_partial.refuses_partial(layer, 264))
+    for sizes, holds in (((0, 256, 512, 600), True), ((0, 264, 528, 600), False)):
+        groups = [position_pairs(range(a, e)) for a, e in itertools.pairwise(sizes)]
+        packed = dsp_partial.pack_partial(layer, groups)
+        if holds:
+            dsp_check.check_partial(network, operator, ranges, packed)
+        else:
+            with pytest.raises(CheckFailed, match="bound of a packed pair within a group"):
+                dsp_check.check_partial(network, operator, ranges, packed)
 
 
 def test_a_missing_fold_is_noticed() -> None:

@@ -147,7 +147,7 @@ def test_a_packed_pair_over_24_bits_makes_a_projection_unpacked_and_a_relu_chann
     assert dsp_packing.pack_linear(only_layer(network), byte_pairs(600)).unpacked
     relu = dsp_packing.pack_relu(only_layer(network), byte_pairs(600))
     assert (relu.statistics.general, relu.statistics.solved) == (3, 1)
-    assert assert_bodies_equal_reference(network) == 4
+    assert assert_bodies_equal_reference(network) == 5
 
 
 def test_an_activation_that_ends_below_127_makes_the_channels_general_that_can_pass_it() -> None:

@@ -214,6 +214,31 @@ def test_linear_is_tflites_convolution_for_any_zero_point_and_odd_channels(
 
 
 @SEVERAL_PIXELS
+@pytest.mark.parametrize(("sizes", "channels"), [((40,), 8), ((16, 8, 7), 6)])
+def test_groups_of_inputs_add_up_to_the_accumulators(
+    call: Callable[..., None], *, pixels: int, sizes: tuple[int, ...], channels: int
+) -> None:
+    """Each pixel's sums stand in a row of their own, two words apart; what stands between stays."""
+    weights, bias, *_ = layer(7, channels, sum(sizes))
+    x = np.random.default_rng(8).integers(0, 256, (pixels, sum(sizes)))
+    sums = np.full((pixels, channels + 2), 5, np.int32)
+    first = 0
+    for size in sizes:
+        columns = slice(first, first + size)
+        words: list[int] = []
+        for c in range(0, channels, 2):
+            b0, b1 = (int(v) for v in bias[c : c + 2]) if first == 0 else (0, 0)
+            words += [b0, 256 * b1 + b0, *pair_words(weights[c : c + 2, columns], byte_pairs(size), packed=True)]
+            words.append(0x80000000)
+        stream = np.frombuffer(little_endian(words), np.uint8).copy()
+        tile = tile_of_neighbours(x[:, columns])
+        call(f"pw_part{pixels}", stream, tile, sums, 4 * (channels + 2), (sums, 4 * channels))
+        first += size
+    np.testing.assert_array_equal(sums[:, :channels], 5 + x @ weights.T + bias)
+    assert (sums[:, channels:] == 5).all()
+
+
+@SEVERAL_PIXELS
 def test_pool_sums_add_the_saturated_outputs(call: Callable[..., None], pixels: int) -> None:
     inputs, channels = 16, 6
     weights, bias, multiplier, rs = layer(9, channels, inputs)

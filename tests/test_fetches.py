@@ -13,12 +13,13 @@ from mbv2gen.dsp.kernels import DSP
 from mbv2gen.dsp.ranges import ranges
 from mbv2gen.planning.fetches import readings, weights_fetched
 from mbv2gen.planning.kernels import PLAIN
-from mbv2gen.planning.objective import AGAIN, FAST, LEAN
+from mbv2gen.planning.objective import AGAIN, FAST, LEAN, SPLIT
 
 FAMILIES = {
     "plain": (PLAIN, FAST),
     "lean": (DSP + PLAIN, LEAN),
     "fast": (DSP + PLAIN, FAST),
+    "split": (DSP + PLAIN, SPLIT[1]),
     "again": (DSP + PLAIN, AGAIN),
 }
 
@@ -48,6 +49,9 @@ def counted(family: str) -> dict[str, tuple[int, int]]:
         ("fast", "block8_project", 3 * 3),  # three bands of two rows
         ("fast", "block15_expand", 3),  # nine pixels: four, four and one
         ("fast", "classifier", 1),
+        ("split", "block8_expand", 9),  # those of a group of channels while its planes are made
+        ("split", "block8_depthwise", 3 * 2),  # three bands of two rows, six pixels at a time
+        ("split", "block8_project", 3 * 3),
         ("again", "block1_expand", (24 * 3 - 1) * 12),  # 24 windows of three rows at stride 2, one row above the plane
         ("again", "block2_expand", (24 * 3 - 2) * 6),  # at stride 1, one row above and one below
     ],

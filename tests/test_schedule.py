@@ -55,7 +55,7 @@ def all_segments() -> list[tuple[QuantizedNetwork, tuple[Candidate, ...], tuple[
 
 
 def rows_made(step: Step, ran: int) -> int:
-    return int(ran == step.units) if step.reduces else ran
+    return ran - step.idle
 
 
 def can_run(
@@ -157,8 +157,8 @@ def test_rows_live_from_their_unit_to_the_last_unit_that_touches_them() -> None:
             if step.layer != FEED:
                 for name, rows in rows_needed(network, step, kernels[step.layer], unit).items():
                     touched.update({(name, row): time for row in rows})
-            if not step.reduces or unit + 1 == step.units:
-                written[step.writes, 0 if step.reduces else unit] = time
+            if unit >= step.idle:
+                written[step.writes, unit - step.idle] = time
         for name, life in found.items():
             for row, (first, last) in enumerate(zip(life.written.tolist(), life.last_read.tolist(), strict=True)):
                 assert first == written.get((name, row), start - 1)

@@ -125,9 +125,9 @@ def _show_inspection(out: Terminal, found: Inspection) -> None:
 def pareto_(model: Path, **options: Any) -> None:
     """List the plans that no other beats in memory and instructions at once.
 
-    Instructions are estimates from the kernels; mbv2gen profile counts them. MAC done again: multiply-accumulates that
-    save memory by computing rows anew instead of keeping them. Weights fetched: bytes of weights that an inference
-    reads from flash.
+    Instructions are estimates from the kernels; mbv2gen profile counts them. Blocks in groups: blocks that take their
+    expanded channels in groups, one after the other. MAC done again: multiply-accumulates that save memory by
+    computing rows anew instead of keeping them. Weights fetched: bytes of weights that an inference reads from flash.
 
     Example: mbv2gen pareto model.onnx --target cortex-m7 --feed rows
     """
@@ -135,7 +135,8 @@ def pareto_(model: Path, **options: Any) -> None:
     chosen, quantized = _quantized(out, model, _given(options))
     with out.progress("plan") as tell:
         points = pareto(quantized, chosen, tell)
-    columns = ("arena B", "instructions, estimated", "more", "MAC done again", "weights fetched B", "--optimize")
+    saving = ("blocks in groups", "MAC done again")
+    columns = ("arena B", "instructions, estimated", "more", *saving, "weights fetched B", "--optimize")
     title = f"{quantized.source.file} for {chosen.target}, --feed {chosen.feed}"
     out.table(title, columns, [_point(point, points[0]) for point in points])
     out.line("with --arena-limit BYTES compile takes the fastest that fits")
@@ -152,8 +153,8 @@ def pareto_(model: Path, **options: Any) -> None:
 
 def _point(point: Point, fastest: Point) -> tuple[object, ...]:
     more = f"{100 * (point.instructions / fastest.instructions - 1):.1f} %"
-    again = point.macs_again or None
-    return point.arena_bytes, point.instructions, more, again, point.weights_fetched, ", ".join(point.optimize)
+    saving = point.blocks_in_groups or None, point.macs_again or None
+    return point.arena_bytes, point.instructions, more, *saving, point.weights_fetched, ", ".join(point.optimize)
 
 
 def _shape(shape: Shape) -> str:

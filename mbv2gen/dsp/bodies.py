@@ -32,6 +32,7 @@ _POINTWISE: dict[str, Pointwise] = {
         ("lin", "nhwc", "_x", False, False, 4),
         ("gap", "sums", "", True, False, 4),
         ("gap", "sums", "_sh", True, True, 4),
+        ("part", "accumulators", "", True, False, 4),
         ("relu", "lines", "_n", True, False, 4),
         ("relu", "lines", "_nsh", True, True, 4),
         ("lin", "nhwc", "_n", True, False, 4),

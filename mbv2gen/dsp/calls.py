@@ -29,6 +29,7 @@ from mbv2gen.dsp.call_fields import (
     tables_of,
 )
 from mbv2gen.dsp.depthwise_calls import COLUMNS_STRUCT, depthwise_call
+from mbv2gen.dsp.group_calls import partial_work, plane_work
 from mbv2gen.dsp.kernels import DSP, NARROW, stem_tile_bytes
 from mbv2gen.dsp.packing import PackedLinear, PackedRelu, pack_depthwise, pack_linear, pack_relu
 from mbv2gen.dsp.ranges import Layer, Ranges
@@ -40,7 +41,7 @@ from mbv2gen.packing.plain_calls import rows_field
 from mbv2gen.packing.tables import Table
 from mbv2gen.plan import Buffer
 from mbv2gen.planning.channel_order import Order, even
-from mbv2gen.planning.layouts import Layout, PlaneTiles, Tile16, UInt8Lines
+from mbv2gen.planning.layouts import Layout, Planes, PlaneTiles, Tile16, UInt8Lines
 from mbv2gen.planning.ring_columns import RingColumns4, WindowColumns4
 from mbv2gen.planning.work import Work
 from mbv2gen.quantized_network import (
@@ -89,12 +90,18 @@ class DspPacker:
             return fully_connected_work(operator, canonical, order, rows, scratch or 0)
         if isinstance(operator, QDepthwiseConv2D):
             return self._depthwise(operator, canonical, inputs, output, scratch)
+        if body == "conv_1x1_partial_s8_dsp":
+            order, shape = self._orders[operator.inputs[0]], self._network.shape(operator.inputs[0])
+            return partial_work(canonical, order, shape, inputs[0], output, scratch or 0)
         group = self._group(operator, output, passing)
         if operator.kind == "conv":
             work = self._stem(operator, body, canonical, inputs[0].by_rows(), output, scratch or 0)
             return grouped(work, "stem", group)
         if body in RELU_BODIES:
-            return grouped(self._relu(operator, body, canonical, inputs[0], output, scratch or 0), "conv", group)
+            work = self._relu(operator, body, canonical, inputs[0], output, scratch or 0)
+            if isinstance(output.layout, Planes):
+                return plane_work(work, output.layout.channels(self._network.shape(operator.outputs[0])))
+            return grouped(work, "conv", group)
         return self._linear(operator, canonical, rows, inputs[0].layout, scratch)
 
     def _group(self, operator: QConv2D, output: Buffer, passing: Buffer | None) -> Fields:

@@ -23,9 +23,11 @@ from mbv2gen.dsp.decoding import (
     decode_general,
     decode_linear,
     decode_own,
+    decode_partial,
 )
 from mbv2gen.dsp.fully_connected import PackedFullyConnected
 from mbv2gen.dsp.packing import PackedDepthwise, PackedLinear, PackedRelu
+from mbv2gen.dsp.partial import PackedPartial
 from mbv2gen.dsp.proof import (
     INT32,
     Bools,
@@ -127,6 +129,45 @@ def _decoded_linear(packed: PackedLinear, stream: Stream) -> tuple[Decoded, int]
     if packed.four_bits:
         return four_bits_decoding.decode_linear(stream.data, len(packed.pairs), unpacked=packed.unpacked)
     return decode_linear(stream.data, len(packed.pairs), unpacked=packed.unpacked)
+
+
+def check_partial(network: QuantizedNetwork, operator: Weighted, ranges: Ranges, packed: PackedPartial) -> None:
+    """The streams of a linear layer whose columns come in groups: each group's part of a packed pair keeps to 24 bits,
+    biases are there once, and the requantization of their sum."""
+    layer = canonical(network, operator, ranges)
+    n = packed.outputs
+    order = _order(layer, [*range(n), *(-1,) * (n % 2)], n + n % 2)
+    rows, is_second = _rows(layer, order), np.arange(len(order)) % 2 == 1
+    parts = [decode_partial(s.data, len(pairs)) for s, pairs in zip(packed.streams, packed.pairs, strict=True)]
+    of_group = [np.array(pairs, np.int64).reshape(-1) for pairs in packed.pairs]
+    _columns(layer, np.concatenate(of_group).tolist())
+    silent = np.all([(part.weights == 0).all(axis=1) for part in parts], axis=0)
+    unit = np.where(is_second, 256, 1)
+    folded = rows.bias - (layer.zero_point + 128) * rows.weights.sum(axis=1)
+    start = _int32(parts[0].start - np.where(silent, 0, unit * folded))
+    _require(layer, (silent | (start == 0)) & (start % unit == 0), "bias", order)
+    for number, (part, columns) in enumerate(zip(parts, of_group, strict=True)):
+        _require(layer, part.ends, "END word", order)
+        _require(layer, silent | (part.weights == _at(rows.weights, columns)).all(axis=1), "weights", order)
+        _require(layer, (part.start == 0) | (number == 0), "bias behind the first group", order)
+        low, high = (np.append(end + 128, 0)[columns] for end in (layer.input_low, layer.input_high))
+        least, most = interval(part.weights, low, high)
+        bias = np.where(silent, start // unit, folded) if number == 0 else np.zeros_like(folded)
+        worst = np.maximum(-(least + bias), most + bias)
+        _require(layer, (worst < 1 << 23) | ~is_second, "bound of a packed pair within a group", order)
+    multiplier, shift = (np.array(v, np.int64) for v in (packed.multiplier, packed.shift))
+    sums = LinearBody(
+        np.where(silent, 0, 1)[:n],
+        (start // unit)[:n],
+        multiplier,
+        np.int64(packed.centre) << (shift - 1),
+        shift,
+        -128,
+        127,
+    )
+    if packed.centre != 2 * layer.output_zero_point + 1:
+        raise CheckFailed(f"packing check: {layer.name}: wrong zero point")
+    _require(layer, linear_holds(layer, sums), "requantization", range(n))
 
 
 def check_fully_connected(

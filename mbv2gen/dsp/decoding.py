@@ -86,6 +86,17 @@ def decode_linear(data: bytes, pairs: int, *, unpacked: bool) -> tuple[Decoded, 
     return decoded, centre
 
 
+def decode_partial(data: bytes, pairs: int) -> Decoded:
+    """A stream of one group of a layer's columns, packed: per two channels two biases, ``pairs`` weight words, END.
+    ``start`` as of linear streams; there are no parameters."""
+    words = np.frombuffer(data, "<u4").reshape(-1, pairs + 3)
+    weights, end, sound = _pairs(words, 2, pairs, unpacked=False)
+    start = words[:, :2].astype(np.int64)
+    start[:, 1] -= start[:, 0]
+    none = np.zeros(2 * len(words), np.int64)
+    return Decoded(weights, start.reshape(-1), none, none, none, np.repeat(sound & (end == END), 2))
+
+
 def _pairs(words: Words, lead: int, pairs: int, unpacked: bool) -> tuple[Ints, Ints, Bools]:
     """(weights of both channels of each pair, END words, whether nothing before END looks like it)."""
     block = np.ascontiguousarray(words[:, lead : lead + pairs])

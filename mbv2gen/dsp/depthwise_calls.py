@@ -14,7 +14,7 @@ from mbv2gen.packing.fields import Fields, Symbol, TableName
 from mbv2gen.packing.plain_calls import rows_field
 from mbv2gen.plan import Buffer
 from mbv2gen.planning.kernels import Candidate
-from mbv2gen.planning.layouts import Planes, UInt8Lines
+from mbv2gen.planning.layouts import Planes, PlaneTiles, UInt8Lines
 from mbv2gen.planning.ring_columns import RingColumns4, WindowColumns4
 from mbv2gen.quantized_network import QDepthwiseConv2D, QuantizedNetwork
 
@@ -59,7 +59,11 @@ def depthwise_call(
     if isinstance(layout, Planes):
         body = Symbol(f"mbv2_{plane_body(operator, shape[:2])}_dsp")
         stream = ("stream", table("stream", packed.stream))
-        return "mbv2_depthwise_planes_dsp", (*rows, ("body", body), stream, channels, ("lead", layout.lead(shape)))
+        tiles = output.layout
+        assert isinstance(tiles, PlaneTiles)
+        groups = (("group", layout.channels(shape).size), ("bands", tiles.bands(w.output_size(*shape[:2]) + shape[2:])))
+        lead = ("lead", layout.lead(shape))
+        return "mbv2_depthwise_planes_dsp", (*rows, ("body", body), stream, channels, *groups, lead)
     width = w.output_size(shape[0], shape[1])[1]
     body, rest = bodies.of_depthwise_row(_form(operator), width)
     conv: Fields = (

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from mbv2gen.dsp.fully_connected import refuses_fully_connected
 from mbv2gen.dsp.packing import refuses_depthwise, refuses_linear, refuses_relu
-from mbv2gen.dsp.parameters import depthwise_parameters
+from mbv2gen.dsp.parameters import depthwise_parameters, relu_parameters
+from mbv2gen.dsp.partial import refuses_partial
 from mbv2gen.dsp.ranges import Layer, Ranges
 from mbv2gen.dsp.requantization import solve_add
-from mbv2gen.planning.channel_order import even
-from mbv2gen.planning.kernels import Contract, per_input, per_mac
+from mbv2gen.planning.channel_order import ChannelGroups, even
+from mbv2gen.planning.kernels import GROUPS, Applies, Contract, per_input, per_mac
 from mbv2gen.planning.layouts import Planes, PlaneTiles, RowNHWC, Sums, Tile16, UInt8Lines, Vector
 from mbv2gen.planning.ring_columns import RingColumns4, WindowColumns4
 from mbv2gen.quantized_network import QAdd, QConv2D, QDepthwiseConv2D, QFullyConnected, QOperator, QuantizedNetwork
@@ -123,6 +124,41 @@ def takes_plane_depthwise(operator: QOperator, network: QuantizedNetwork, known:
     return (w.kernel_h, w.kernel_w) == (3, 3) and not general_depthwise(known.layer(operator))
 
 
+def takes_expand_to_groups(groups: int) -> Applies:
+    """As takes_planes, with no channel for the general body, and so many groups of output channels."""
+
+    def takes(operator: QOperator, network: QuantizedNetwork, known: Ranges) -> bool:
+        assert isinstance(operator, QConv2D)
+        if not ChannelGroups(len(operator.bias), groups).are_full or not takes_planes(operator, network, known):
+            return False
+        return not relu_parameters(known.layer(operator), unpacked=False, solver=False).general.any()
+
+    return takes
+
+
+def takes_depthwise_groups(groups: int) -> Applies:
+    """As takes_plane_depthwise, with so many groups of channels."""
+
+    def takes(operator: QOperator, network: QuantizedNetwork, known: Ranges) -> bool:
+        full = ChannelGroups(network.shape(operator.inputs[0])[2], groups).are_full
+        return full and takes_plane_depthwise(operator, network, known)
+
+    return takes
+
+
+def takes_partial(groups: int) -> Applies:
+    """A pointwise convolution with a range of -128..127 on a 6x6 or 3x3 plane, its input channels in so many groups."""
+
+    def takes(operator: QOperator, network: QuantizedNetwork, known: Ranges) -> bool:
+        assert isinstance(operator, QConv2D)
+        cut = ChannelGroups(network.shape(operator.inputs[0])[2], groups)
+        if network.shape(operator.outputs[0])[:2] not in PLANES or not cut.are_full:
+            return False
+        return takes_linear(operator, network, known) and refuses_partial(known.layer(operator), cut.size) is None
+
+    return takes
+
+
 def plane_body(operator: QDepthwiseConv2D, plane: tuple[int, int]) -> str | None:
     """The body for a window on a plane; None where there is none."""
     w = operator.window
@@ -165,6 +201,12 @@ def stem_tile_bytes(channels: int) -> int:
     return TILE_PAIR_BYTES * (-(-(STEM_PAIRS[channels] - 2) // 4) * 4 + 2)
 
 
+def _partial_bytes(operator: QOperator, network: QuantizedNetwork) -> int:
+    """int32 sums of all outputs."""
+    h, w, c = network.shape(operator.outputs[0])
+    return 4 * h * w * even(c)
+
+
 def _stem_bytes(operator: QOperator, network: QuantizedNetwork) -> int:
     channels = network.shape(operator.inputs[0])[2]
     return stem_tile_bytes(channels) + -(-STEM_EDGE_BYTES[channels] // 8) * 8
@@ -173,6 +215,21 @@ def _stem_bytes(operator: QOperator, network: QuantizedNetwork) -> int:
 EITHER = (8, 4)  # bits of weights: bodies differ, kernels do not
 
 # fmt: off
+_IN_GROUPS: tuple[Contract, ...] = tuple(contract for groups in GROUPS for contract in (
+    Contract(
+        "conv_1x1_planes_s8_dsp", "pointwise", RowNHWC, Planes, per_mac(0.85, 4), takes_expand_to_groups(groups),
+        _tile_bytes, whole_input=True, wide=True, groups=groups, in_pairs=True,
+    ),
+    Contract(
+        "depthwise_conv_planes_s8_dsp", "depthwise", Planes, PlaneTiles, per_mac(1.3, 0),
+        takes_depthwise_groups(groups), wide=True, groups=groups, pixels=6,
+    ),
+    Contract(
+        "conv_1x1_partial_s8_dsp", "pointwise", PlaneTiles, RowNHWC, per_mac(0.78, 13 + 3 * groups),
+        takes_partial(groups), _partial_bytes, keeps_scratch=True, wide=True, groups=groups,
+    ),
+))
+
 DSP: tuple[Contract, ...] = (
     Contract("conv_stem_s8_dsp", "conv", RowNHWC, UInt8Lines, per_mac(1.2, 1), takes_stem, _stem_bytes),
     Contract("conv_stem_nhwc_s8_dsp", "conv", RowNHWC, RowNHWC, per_mac(1.2, 8), takes_stem_nhwc, _stem_bytes),
@@ -208,12 +265,13 @@ DSP: tuple[Contract, ...] = (
     ),
     Contract(
         "depthwise_conv_planes_s8_dsp", "depthwise", Planes, PlaneTiles, per_mac(1.3, 0), takes_plane_depthwise,
-        whole_input=True, wide=True, pixels=6,
+        wide=True, pixels=6,
     ),
     Contract(
         "conv_1x1_tile_s8_dsp", "pointwise", PlaneTiles, RowNHWC, per_mac(0.78, 6), takes_linear, wide=True,
         weight_bits=EITHER,
     ),
+    *_IN_GROUPS,
     Contract("add_s8_dsp", "add", RowNHWC, RowNHWC, per_input(7), takes_add, in_place=True),
     Contract(
         "conv_stem_columns_s8_dsp", "conv", RowNHWC, RingColumns4, per_mac(1.3, 2), takes_stem_columns, _stem_bytes,

@@ -34,7 +34,7 @@ def pointwise(name: str, core: str, body: Pointwise) -> str:
         *mask(body),
         "1:",
         *accumulation(core, body),
-        *(_linear_epilogue(body) if body.output == "nhwc" else _relu_epilogue(body)),
+        *_epilogue(body),
         "ldrd r1, r12, [sp]",
         "str r10, [sp, #8]",
         "cmp r10, r12",
@@ -42,9 +42,17 @@ def pointwise(name: str, core: str, body: Pointwise) -> str:
         f"add sp, #{frame}",
         "pop {r4-r11, pc}",
     ]
-    kind = {"lines": "ReLU to lines", "sums": "ReLU to pool sums", "nhwc": "linear to NHWC"}[body.output]
+    kinds = {"lines": "ReLU to lines", "sums": "ReLU to pool sums", "nhwc": "linear to NHWC"}
+    kind = kinds.get(body.output, "added to accumulators")
     weights = "two weights a byte" if body.four_bits else "two weights a halfword" if body.packed else "a weight a byte"
     return function(name, f"1x1 convolution, {kind}: 2 channels x {body.pixels} pixels a turn, {weights}.", code)
+
+
+def _epilogue(body: Pointwise) -> Code:
+    """What is made of the sums of two channels; r10 is where those of the next go."""
+    if body.output == "accumulators":
+        return _add_to_accumulators(body)
+    return _linear_epilogue(body) if body.output == "nhwc" else _relu_epilogue(body)
 
 
 def _relu_epilogue(body: Pointwise) -> Code:
@@ -115,6 +123,16 @@ def _store_sums(body: Pointwise) -> Code:
     for p in (body.first, body.second):
         code += [f"add {p[0]}, {p[0]}, {q}" for q in p[1:]]
     return [*code, "ldrd r11, r12, [r10]", "add r11, r11, r2", "add r12, r12, r6", "strd r11, r12, [r10], #8"]
+
+
+def _add_to_accumulators(body: Pointwise) -> Code:
+    """acc is added to int32 [pixel][channel], ``step`` bytes from pixel to pixel."""
+    code = [f"sub {b}, {b}, {a}" for a, b in zip(body.first, body.second, strict=True)]
+    code += ["ldrd r1, r12, [sp, #8]"]
+    for a, b in zip(body.first, body.second, strict=True):
+        code += ["ldrd r10, r11, [r1]", f"add r10, r10, {a}", f"add r11, r11, {b}, asr #8", "strd r10, r11, [r1]"]
+        code += ["add r1, r1, r12"] if a != body.first[-1] else []
+    return [*code, "ldr r10, [sp, #8]", "add r10, r10, #8"]
 
 
 def _linear_epilogue(body: Pointwise) -> Code:

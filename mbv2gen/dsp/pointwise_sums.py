@@ -35,7 +35,8 @@ _MASK = "r9"
 
 @dataclass(frozen=True)
 class Pointwise:
-    """One body. ``output``: lines (ReLU, uint8 words of four pixels), sums (ReLU, added to int32), nhwc (linear, int8).
+    """One body. ``output``: lines (ReLU, uint8 words of four pixels), sums (ReLU, added to int32), nhwc (linear, int8),
+    accumulators (what comes before an output, added to int32).
 
     ``own_shifts``: each channel shifts by its own amount from the end word (packed ReLU; linear bodies always do).
     ``head``: pairs of input channels in the peeled first turn: there are 4 n of them, or 4 n + 2 where head is 2.
@@ -59,7 +60,7 @@ class Pointwise:
     @property
     def bias_in_end(self) -> bool:
         """Whether the first channel's bias stands in the END word."""
-        return self.packed and not self.four_bits and not self.own_shifts and self.output != "nhwc"
+        return self.packed and not self.four_bits and not self.own_shifts and self.output in ("lines", "sums")
 
     @property
     def keeps_mask(self) -> bool:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mbv2gen import int8_reference
 from mbv2gen.arithmetic import multiply_by_quantized_multiplier
-from mbv2gen.planning.channel_order import Order
+from mbv2gen.planning.channel_order import Order, even
 from mbv2gen.planning.layouts import CodedRows, Planes, PlaneTiles, UInt8Lines
 from mbv2gen.planning.ring_columns import RingColumns4, WindowColumns4
 from mbv2gen.program import Call
@@ -31,7 +31,7 @@ def dsp_rows_read(call: Call, unit: int) -> list[tuple[int, int | None]]:
     if call.body == "conv_1x1_planes_s8_dsp":
         return [(0, r) for r in range(call.input_shape[0])]
     if call.body == "depthwise_conv_planes_s8_dsp":
-        return [(0, 0)]
+        return [(0, unit // call.unit_columns)]
     if isinstance(call.inputs[0].layout, PlaneTiles):
         return [(0, unit)]
     if not 0 <= row < call.output_shape[0]:
@@ -98,35 +98,79 @@ def dsp_row(
 
 
 def _band(call: Call, unit: int, rows: Rows, network: QuantizedNetwork, order: Order | None) -> NDArray[np.int8]:
-    """What a unit of a kernel on planes makes: a plane, two rows of tiles, or rows NHWC."""
+    """What a unit of a kernel on planes makes: planes of a group of channels, two rows of tiles, or rows NHWC."""
     operator = network.operators[call.layer]
     source, layout = call.inputs[0].layout, call.output.layout
     if isinstance(source, PlaneTiles):
+        assert order is not None
         band = source.decode_band(rows[0, unit], call.input_shape, order)
         flat: NDArray[np.int8] = int8_reference.evaluate_operator(network, operator, [band[np.newaxis]])[0].reshape(-1)
         return flat
+    group, part = divmod(unit, call.unit_columns)
     if isinstance(source, Planes):
-        plane = source.decode_band(rows[0, 0], call.input_shape, order)
+        assert order is not None
+        here = order[source.channels(call.input_shape).group(group)]
+        plane = source.decode_band(rows[0, group], call.input_shape, here)
     else:
         plane = np.stack([rows[key].reshape(call.input_shape[1:]) for key in sorted(rows)])
     made = int8_reference.evaluate_operator(network, operator, [plane[np.newaxis]])[0]
     assert isinstance(layout, Planes | PlaneTiles)
     count = layout.band(call.output_shape)
-    return layout.encode_band(made[unit * count : (unit + 1) * count], call.output_shape, call.work.order)
+    return layout.encode_band(made[part * count : (part + 1) * count], call.output_shape, _group_order(call, group))
+
+
+def _group_order(call: Call, group: int) -> Order:
+    """The channels that stand in a group of the output's."""
+    layout, order = call.output.layout, call.work.order
+    assert isinstance(layout, Planes | PlaneTiles)
+    assert order is not None
+    return order[layout.channels(call.output_shape).group(group)]
+
+
+def partial_sums(
+    call: Call, unit: int, row: NDArray[np.int8], network: QuantizedNetwork, order: Order | None
+) -> NDArray[np.int64]:
+    """What a group of input channels adds to the sums of a band: [pixel][position], of the first group with biases."""
+    operator, source = network.operators[call.layer], call.inputs[0].layout
+    assert isinstance(operator, QConv2D)
+    assert isinstance(source, PlaneTiles)
+    assert order is not None
+    group = unit // call.scratch_parts
+    here = [c for c in order[source.channels(call.input_shape).group(group)] if c >= 0]
+    band = source.decode_band(row, call.input_shape, order[source.channels(call.input_shape).group(group)])
+    x = band.reshape(-1, call.input_shape[2])[:, here].astype(np.int64)
+    centred = x - network.tensor(operator.inputs[0]).zero_point
+    sums = centred @ operator.weights.reshape(len(operator.bias), -1)[:, here].T.astype(np.int64)
+    sums += operator.bias if group == 0 else 0
+    return np.pad(sums, ((0, 0), (0, len(operator.bias) % 2))).reshape(-1)
+
+
+def requantized_sums(call: Call, sums: NDArray[np.int64], network: QuantizedNetwork) -> NDArray[np.int8]:
+    """int8 [pixel][c] of the sums of all groups: TFLite's arithmetic."""
+    operator = network.operators[call.layer]
+    assert isinstance(operator, QConv2D)
+    channels = len(operator.bias)
+    acc = sums.reshape(-1, even(channels))[:, :channels]
+    scaled = multiply_by_quantized_multiplier(acc, operator.multiplier, operator.shift)
+    zero_point = network.tensor(operator.outputs[0]).zero_point
+    made: NDArray[np.int8] = (scaled + zero_point).clip(operator.act_min, operator.act_max).astype(np.int8)
+    return made
 
 
 def made_rows(call: Call, unit: int, data: NDArray[np.int8]) -> list[tuple[int, NDArray[np.int8]]]:
-    """(row, int8 [w][c]) of the tensor's rows that a unit has made; ``data`` are the bytes it has written."""
+    """(row, int8 [w][c]) of the tensor's rows that a unit has made; ``data`` are the bytes it has written. Where
+    it made a group of channels the others are 0."""
     layout, shape = call.output.layout, call.output_shape
     if isinstance(layout, Planes | PlaneTiles):
-        band = layout.decode_band(data, shape, call.work.order)
-        return [(unit * layout.band(shape) + i, row) for i, row in enumerate(band)]
+        group, part = divmod(unit, call.unit_columns)
+        band = layout.decode_band(data, shape, _group_order(call, group))
+        return [(part * layout.band(shape) + i, row) for i, row in enumerate(band)]
     assert not isinstance(layout, RingColumns4 | WindowColumns4)
     rows = []
-    for i, part in enumerate(data.reshape(call.band, -1)):
-        row = layout.canonical_row(0 if call.reduces else unit * call.band + i, shape)
+    for i, part_of_data in enumerate(data.reshape(call.band, -1)):
+        row = layout.canonical_row((unit - call.idle) * call.band + i, shape)
         if row is not None:
-            rows.append((row, layout.decode(part, shape, call.work.order)))
+            rows.append((row, layout.decode(part_of_data, shape, call.work.order)))
     return rows
 
 

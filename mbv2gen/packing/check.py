@@ -11,6 +11,7 @@ import numpy as np
 from mbv2gen.dsp import check as dsp_check
 from mbv2gen.dsp.fully_connected import PackedFullyConnected
 from mbv2gen.dsp.packing import PackedDepthwise, PackedLinear, PackedRelu
+from mbv2gen.dsp.partial import PackedPartial
 from mbv2gen.dsp.range_check import check_add, check_ranges
 from mbv2gen.dsp.requantization import AddCoefficients
 from mbv2gen.errors import CheckFailed
@@ -58,6 +59,8 @@ def _check_streams(program: Program, call: Call) -> None:
     elif isinstance(packed, PackedLinear):
         offset = 128 if isinstance(call.inputs[0].layout, Tile16 | PlaneTiles) else 0
         dsp_check.check_linear(network, operator, known, packed, offset=offset)
+    elif isinstance(packed, PackedPartial):
+        dsp_check.check_partial(network, operator, known, packed)
     elif isinstance(packed, PackedFullyConnected):
         dsp_check.check_fully_connected(network, operator, known, packed)
 

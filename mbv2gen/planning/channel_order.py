@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -15,6 +16,27 @@ Order: TypeAlias = tuple[int, ...]  # position in a layout -> channel; -1 where 
 def even(channels: int) -> int:
     """Channels filled up to pairs."""
     return channels + channels % 2
+
+
+@dataclass(frozen=True)
+class ChannelGroups:
+    """Positions 0 .. even(channels) - 1 cut into ``count`` groups, one after the other."""
+
+    channels: int
+    count: int = 1
+
+    @property
+    def size(self) -> int:
+        """Positions of each group but the last: whole turns of the bodies that read tiles, four pairs of channels."""
+        return even(self.channels) if self.count == 1 else -(-self.channels // (8 * self.count)) * 8
+
+    def group(self, number: int) -> slice:
+        return slice(number * self.size, min((number + 1) * self.size, even(self.channels)))
+
+    @property
+    def are_full(self) -> bool:
+        """Whether there are so many groups that none is empty."""
+        return (self.count - 1) * self.size < self.channels
 
 
 def canonical(pixels: Int8Array, channels: int, order: Order | None) -> Int8Array:

@@ -11,7 +11,7 @@ row, and what is said of rows holds of columns: places in rings, times, lives.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -88,6 +88,9 @@ class Access:
         return np.minimum(row * c.count + np.maximum(g * c.stride - c.pad, 0), self.places)
 
 
+Applies: TypeAlias = "Callable[[QOperator, QuantizedNetwork, Ranges], bool]"
+
+
 @dataclass(frozen=True)
 class Contract:
     """A kernel body: the C function, what it reads and writes, where it applies, what it costs.
@@ -96,7 +99,8 @@ class Contract:
     that it must survive from unit to unit; ``reduces``: the output's only row is complete with the last unit, and with
     ``accumulates`` it grows there from the first on; ``in_place``: the output row may lie exactly on the row of input
     0. ``whole_input``: every unit reads all rows; ``wide``: it trades memory for instructions, so that the planner
-    takes it only where the arena does not grow; ``tight``: it trades instructions for memory, its unit is a column of
+    takes it only where the arena does not grow; ``groups``: the expanded channels are made, convolved and used up in so
+    many groups, one after the other; ``tight``: it trades instructions for memory, its unit is a column of
     four pixels; ``recomputes``: of those the ones that make rows anew for every row of windows, or read such;
     ``special``: another body does the same work, so that ``--optimize size`` does without it.
     ``in_pairs``: it reads the channels of rows NHWC by twos, of an odd number one byte beyond the last.
@@ -109,7 +113,7 @@ class Contract:
     reads: type[Layout]
     writes: type[Layout]
     instructions: Callable[[QOperator, QuantizedNetwork], float]
-    applies: Callable[[QOperator, QuantizedNetwork, Ranges], bool] = lambda operator, network, known: True
+    applies: Applies = lambda operator, network, known: True
     scratch_bytes: Callable[[QOperator, QuantizedNetwork], int] = lambda operator, network: 0
     keeps_scratch: bool = False
     reduces: bool = False
@@ -117,6 +121,7 @@ class Contract:
     in_place: bool = False
     whole_input: bool = False
     wide: bool = False
+    groups: int = 1
     tight: bool = False
     recomputes: bool = False
     special: bool = False
@@ -159,12 +164,18 @@ def macs_again(candidate: Candidate, operator: QOperator, network: QuantizedNetw
     return macs(operator, network) // shape[0] * (rows_made(candidate.output_layout, shape) - shape[0])
 
 
+def split_blocks(candidates: Sequence[Candidate]) -> tuple[int, ...]:
+    """In how many groups each block takes its expanded channels that does so."""
+    contracts = [candidate.contract for candidate in candidates]
+    return tuple(one.groups for one in contracts if one.groups > 1 and one.operator_kind == "depthwise")
+
+
 def accesses(candidate: Candidate, operator: QOperator, network: QuantizedNetwork) -> tuple[Access, ...]:
     """The rows of each input that the units of an operator read."""
     rows = [candidate.input_layout.rows(network.shape(name)) for name in operator.inputs]
     if candidate.contract.whole_input:
         return (Access(operator.inputs[0], rows[0], rows[0], 0, 0),)
-    if isinstance(candidate.input_layout, PlaneTiles):
+    if isinstance(candidate.input_layout, Planes | PlaneTiles):  # that of the unit's group, or the unit's own
         return (Access(operator.inputs[0], rows[0], 1, 1, 0),)
     if isinstance(operator, QConv2D | QDepthwiseConv2D):
         w = operator.window
@@ -180,9 +191,31 @@ def units(candidate: Candidate, operator: QOperator, network: QuantizedNetwork) 
     if candidate.contract.reduces:
         return candidate.input_layout.rows(network.shape(operator.inputs[0]))
     made = candidate.output_layout.rows(network.shape(operator.outputs[0])) // band(candidate, operator, network)
+    if _adds_groups(candidate):
+        return made * candidate.contract.groups
     if candidate.contract.tight and isinstance(candidate.output_layout, RowNHWC):
         return made * (network.shape(operator.outputs[0])[1] // 4)
     return made
+
+
+def idle_units(candidate: Candidate, operator: QOperator, network: QuantizedNetwork) -> int:
+    """Units at the beginning that complete no row yet: of a reducing kernel all but the last, of one that adds up
+    groups of channels those of all groups but the last."""
+    if candidate.contract.reduces:
+        return units(candidate, operator, network) - 1
+    groups = candidate.contract.groups if _adds_groups(candidate) else 1
+    return units(candidate, operator, network) // groups * (groups - 1)
+
+
+def scratch_parts(candidate: Candidate, operator: QOperator, network: QuantizedNetwork) -> int:
+    """Into how many equal parts an operator's scratch is cut; its units take them in turn, the first of each again."""
+    return (
+        units(candidate, operator, network) - idle_units(candidate, operator, network) if _adds_groups(candidate) else 1
+    )
+
+
+def _adds_groups(candidate: Candidate) -> bool:
+    return candidate.contract.keeps_scratch and candidate.contract.groups > 1
 
 
 def band(candidate: Candidate, operator: QOperator, network: QuantizedNetwork) -> int:
@@ -198,7 +231,11 @@ def wanted_layout(contract: Contract, operator: QOperator, shape: Shape) -> Layo
     kind = contract.reads
     if kind is Tile16:
         return Tile16(shape[1] // 4 if contract.tight else 1)
-    if kind in (Sums, Vector, Planes, PlaneTiles):
+    if kind is Planes:
+        return Planes(contract.groups)
+    if kind is PlaneTiles:
+        return PlaneTiles(contract.groups)
+    if kind in (Sums, Vector):
         return kind()
     if isinstance(operator, QDepthwiseConv2D):
         return _lines(kind, operator, shape)
@@ -209,6 +246,8 @@ def can_write(contract: Contract, layout: Layout, shape: Shape) -> bool:
     """Whether a kernel writes a tensor of ``shape`` in that layout."""
     if isinstance(layout, Tile16):
         return contract.writes is Tile16 and layout == Tile16(shape[1] // 4 if contract.tight else 1)
+    if isinstance(layout, Planes | PlaneTiles):
+        return isinstance(layout, contract.writes) and layout.groups == contract.groups
     return isinstance(layout, contract.writes)
 
 
@@ -248,6 +287,7 @@ def _sums_bytes(operator: QOperator, network: QuantizedNetwork) -> int:
     return 4 * network.shape(operator.inputs[0])[2]
 
 
+GROUPS = (2, 3, 4, 5, 8)  # in how many groups kernels may take the channels of an expanded tensor
 WHOLE_ROW = 1 << 16  # more pixels than any row has
 
 # The plain family: portable C. Costs are rounded from counts on an emulated Cortex-M7 (docs/kernels.md).

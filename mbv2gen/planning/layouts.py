@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbv2gen.network import Shape
-from mbv2gen.planning.channel_order import Int8Array, Order, canonical, even, stored
+from mbv2gen.planning.channel_order import ChannelGroups, Int8Array, Order, canonical, even, stored
 from mbv2gen.planning.ring_columns import RingColumns4, WindowColumns4
 
 
@@ -161,10 +161,16 @@ class Tile16:
 @dataclass(frozen=True)
 class Planes:
     """uint8 (int8 + 128) planes of 6x6 or 3x3 pixels, one a channel: pixels in linear order, in words p0 p2 p1 p3; 6x6
-    with 8 zero bytes in front of the first and behind each. The tensor is one row of this layout."""
+    with 8 zero bytes in front of the first and behind each. The planes of a group of channels are one row of this
+    layout."""
+
+    groups: int = 1
 
     def rows(self, shape: Shape) -> int:
-        return 1
+        return self.groups
+
+    def channels(self, shape: Shape) -> ChannelGroups:
+        return ChannelGroups(shape[2], self.groups)
 
     def lead(self, shape: Shape) -> int:
         """Bytes in front of the first plane."""
@@ -174,33 +180,44 @@ class Planes:
         return 44 if shape[0] == 6 else 12
 
     def row_bytes(self, shape: Shape) -> int:
-        return self.lead(shape) + even(shape[2]) * self.plane_bytes(shape)
+        return self.lead(shape) + self.channels(shape).size * self.plane_bytes(shape)
 
     def band(self, shape: Shape) -> int:
         """Rows of the tensor in one of the layout."""
         return shape[0]
 
-    def decode_band(self, data: Int8Array, shape: Shape, order: Order | None) -> Int8Array:
-        """int8 [row_bytes] -> int8 [h][w][c]."""
+    def decode_band(self, data: Int8Array, shape: Shape, order: Order) -> Int8Array:
+        """int8 [row_bytes] -> int8 [h][w][c] of a group's channels, which are ``order``; others are 0."""
         h, w, c = shape
-        words = data[self.lead(shape) :].view(np.uint8).reshape(even(c), -1, 4)[:, :, [0, 2, 1, 3]]
-        pixels = words.reshape(even(c), -1)[:, : h * w]
+        end = self.lead(shape) + len(order) * self.plane_bytes(shape)
+        words = data[self.lead(shape) : end].view(np.uint8).reshape(len(order), -1, 4)[:, :, [0, 2, 1, 3]]
+        pixels = words.reshape(len(order), -1)[:, : h * w]
         return canonical((pixels ^ 0x80).view(np.int8).T, c, order).reshape(h, w, c)
 
-    def encode_band(self, rows: Int8Array, shape: Shape, order: Order | None) -> Int8Array:
-        """int8 [h][w][c] -> int8 [row_bytes]."""
+    def encode_band(self, rows: Int8Array, shape: Shape, order: Order) -> Int8Array:
+        """int8 [h][w][c] -> int8 [row_bytes] of a group's channels, which are ``order``."""
         h, w, c = shape
-        planes = np.zeros((even(c), self.plane_bytes(shape)), np.uint8)
-        planes[:, : h * w] = stored(rows.reshape(h * w, c), order).T.view(np.uint8) ^ 0x80
-        words = planes.reshape(even(c), -1, 4)[:, :, [0, 2, 1, 3]].reshape(-1)
+        planes = np.zeros((self.channels(shape).size, self.plane_bytes(shape)), np.uint8)
+        planes[: len(order), : h * w] = stored(rows.reshape(h * w, c), order).T.view(np.uint8) ^ 0x80
+        words = planes.reshape(len(planes), -1, 4)[:, :, [0, 2, 1, 3]].reshape(-1)
         return np.pad(words, (self.lead(shape), 0)).view(np.int8)
 
 
 @dataclass(frozen=True)
 class PlaneTiles:
-    """Tiles as Tile16, but pixels in linear order over two rows of a 6x6 plane, or over a whole 3x3 plane."""
+    """Tiles as Tile16, but pixels in linear order over two rows of a 6x6 plane, or over a whole 3x3 plane; of one group
+    of channels after the other."""
+
+    groups: int = 1
 
     def rows(self, shape: Shape) -> int:
+        return self.groups * self.bands(shape)
+
+    def channels(self, shape: Shape) -> ChannelGroups:
+        return ChannelGroups(shape[2], self.groups)
+
+    def bands(self, shape: Shape) -> int:
+        """Rows of this layout that a plane is."""
         return shape[0] // self.band(shape)
 
     def band(self, shape: Shape) -> int:
@@ -208,18 +225,20 @@ class PlaneTiles:
         return 2 if shape[0] == 6 else 3
 
     def row_bytes(self, shape: Shape) -> int:
-        return Tile16().row_bytes(self._flat(shape))
+        return Tile16().row_bytes(self._flat(shape, self.channels(shape).size))
 
-    def decode_band(self, data: Int8Array, shape: Shape, order: Order | None) -> Int8Array:
-        """int8 [row_bytes] -> int8 [band][w][c]."""
-        return Tile16().decode(data, self._flat(shape), order).reshape(self.band(shape), shape[1], shape[2])
+    def decode_band(self, data: Int8Array, shape: Shape, order: Order) -> Int8Array:
+        """int8 [row_bytes] -> int8 [band][w][c] of a group's channels, which are ``order``; others are 0."""
+        positions = Tile16().decode(data, self._flat(shape, len(order)))
+        return canonical(positions, shape[2], order).reshape(self.band(shape), shape[1], shape[2])
 
-    def encode_band(self, rows: Int8Array, shape: Shape, order: Order | None) -> Int8Array:
-        """int8 [band][w][c] -> int8 [row_bytes]."""
-        return Tile16().encode(rows.reshape(-1, shape[2]), self._flat(shape), order)
+    def encode_band(self, rows: Int8Array, shape: Shape, order: Order) -> Int8Array:
+        """int8 [band][w][c] -> int8 [row_bytes] of a group's channels, which are ``order``."""
+        flat = Tile16().encode(stored(rows.reshape(-1, shape[2]), order), self._flat(shape, len(order)))
+        return np.pad(flat, (0, self.row_bytes(shape) - len(flat)))
 
-    def _flat(self, shape: Shape) -> Shape:
-        return 1, self.band(shape) * shape[1], shape[2]
+    def _flat(self, shape: Shape, positions: int) -> Shape:
+        return 1, self.band(shape) * shape[1], positions
 
 
 @dataclass(frozen=True)

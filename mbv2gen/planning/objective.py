@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from mbv2gen.planning.kernels import Contract
+from mbv2gen.planning.kernels import GROUPS, Contract
 from mbv2gen.planning.ring_columns import RingColumns4
 
 
@@ -20,7 +20,16 @@ class Style:
     prefers: Callable[[Contract], bool] = lambda contract: False
 
 
-FAST = Style("fast", lambda contract: not contract.tight)
+def _split(groups: int) -> Style:
+    """Small planes whole, but in so many groups of channels."""
+
+    def admits(contract: Contract) -> bool:
+        return not contract.tight and (not contract.wide or contract.groups == groups)
+
+    return Style(f"split {groups}", admits)
+
+
+FAST = Style("fast", lambda contract: not contract.tight and contract.groups == 1)
 LEAN = Style("lean", lambda contract: not (contract.tight or contract.wide))
 TIGHT = Style(
     "tight", lambda contract: not (contract.wide or contract.recomputes), prefers=lambda contract: contract.tight
@@ -30,6 +39,7 @@ AGAIN = Style(
     lambda contract: contract.recomputes or not (contract.wide or RingColumns4 in (contract.reads, contract.writes)),
     prefers=lambda contract: contract.tight,
 )
+SPLIT = tuple(map(_split, GROUPS))
 COMPACT = Style("compact", lambda contract: not (contract.tight or contract.wide or contract.special))
 
 
@@ -63,13 +73,13 @@ class Objective:
 
 
 SPEED = Objective("speed", (FAST,), (FAST,))
-BALANCED = Objective("balanced", (LEAN,), (FAST, LEAN))
-_ALL = (FAST, LEAN, TIGHT)
+BALANCED = Objective("balanced", (LEAN,), (FAST, *SPLIT, LEAN))
+_ALL = (FAST, *SPLIT, LEAN, TIGHT)
 # Where the pieces of the fastest plan fit one by one, but not all together, those of slower ones may.
-_SLOWER = tuple(Objective("ram", _ALL, styles) for styles in ((LEAN, TIGHT), (TIGHT,)))
+_SLOWER = tuple(Objective("ram", styles, styles) for styles in ((LEAN, TIGHT), (TIGHT,)))
 RAM = Objective("ram", _ALL, _ALL, rivals=(BALANCED, *_SLOWER))
 _ANY = (*_ALL, AGAIN)
-RECOMPUTING = Objective("recomputing", _ANY, _ANY, rivals=(Objective("recomputing", _ANY, (TIGHT, AGAIN)),))
+RECOMPUTING = Objective("recomputing", _ANY, _ANY, rivals=(Objective("recomputing", (TIGHT, AGAIN), (TIGHT, AGAIN)),))
 SIZE = Objective("size", (COMPACT,), (COMPACT,))
 OBJECTIVES = {objective.name: objective for objective in (RAM, BALANCED, SPEED, SIZE)}
 

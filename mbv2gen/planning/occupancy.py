@@ -151,8 +151,11 @@ def _scratch_homes(plan: Plan, works: dict[int, Ints]) -> list[Home]:
     for scratch in plan.scratches:
         layer = layers[scratch.operator]
         times = works[layer]
-        first, last = (times[:1], times[-1:]) if plan.candidates[layer].contract.keeps_scratch else (times, times)
-        homes.append(Home(scratch.operator, SCRATCH, "", scratch.offset, 1, scratch.size, first, last))
+        first, last = times, times
+        if plan.candidates[layer].contract.keeps_scratch:
+            first, last = times[: scratch.parts], times[-scratch.parts :]
+        size = scratch.size // scratch.parts
+        homes.append(Home(scratch.operator, SCRATCH, "", scratch.offset, scratch.parts, size, first, last))
     return homes
 
 

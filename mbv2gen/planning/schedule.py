@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mbv2gen.planning.kernels import Access, Candidate, band, units
+from mbv2gen.planning.kernels import Access, Candidate, band, idle_units, units
 from mbv2gen.planning.ring_columns import RingColumns4
 from mbv2gen.planning.tight import passing_ring, step_accesses, tensor_columns, unit_columns
 from mbv2gen.quantized_network import QOperator, QuantizedNetwork
@@ -25,8 +25,9 @@ from mbv2gen.quantized_network import QOperator, QuantizedNetwork
 class Step:
     """One operator in a pipeline: ``units`` of work, what they read, the tensor they write.
 
-    ``band``: places that a unit makes; ``unit_columns``: units a row; ``passing``: a second ring that it writes, place
-    by place with the first.
+    ``idle``: units at the beginning that complete no place; ``band``: places that each of the others completes;
+    ``accumulates``: its only place is there from the first unit on; ``unit_columns``: units a row; ``passing``: a
+    second ring that it writes, place by place with the first.
     """
 
     layer: int
@@ -34,8 +35,8 @@ class Step:
     units: int
     reads: tuple[Access, ...]
     writes: str
-    reduces: bool
     in_place: bool
+    idle: int = 0
     accumulates: bool = False
     band: int = 1
     unit_columns: int = 1
@@ -77,8 +78,8 @@ def _step(
         units(candidate, operator, network),
         step_accesses(candidate, operator, network, columns),
         output,
-        contract.reduces,
         contract.in_place,
+        idle_units(candidate, operator, network),
         contract.accumulates,
         1 if contract.tight else band(candidate, operator, network) * columns[output],
         unit_columns(candidate, operator, network),
@@ -94,7 +95,7 @@ def feed(network: QuantizedNetwork, readers: tuple[Step, ...]) -> Step:
     stands first, so it runs when nothing else can."""
     name = network.inputs[0]
     columns = next((read.columns.count for step in readers for read in step.reads if read.tensor == name), 1)
-    return Step(FEED, "the caller", network.shape(name)[0], (), name, reduces=False, in_place=False, band=columns)
+    return Step(FEED, "the caller", network.shape(name)[0], (), name, in_place=False, band=columns)
 
 
 def order(segment: tuple[Step, ...]) -> NDArray[np.int64]:
@@ -120,7 +121,7 @@ def order(segment: tuple[Step, ...]) -> NDArray[np.int64]:
         sequence.append((index, unit))
         done[index] += 1
         step = segment[index]
-        made[index] = (done[index] == step.units) if step.reduces else done[index] * step.band
+        made[index] = (done[index] - step.idle) * step.band
         index = last_consumer[index]  # nothing behind it has become ready
     return np.array(sequence, dtype=np.int64).reshape(-1, 2)
 
@@ -134,11 +135,10 @@ def lives(segment: tuple[Step, ...], sequence: NDArray[np.int64], start: int) ->
     result: dict[str, Lives] = {}
     times = [np.nonzero(sequence[:, 0] == index)[0] + start for index in range(len(segment))]
     for index, step in enumerate(segment):
-        only = times[index][:1] if step.accumulates else times[index][-1:]
-        written = only.copy() if step.reduces else np.repeat(times[index], step.band)
-        result[step.writes] = Lives(written, times[index][-1:].copy() if step.reduces else written.copy())
+        complete = np.repeat(times[index][step.idle :], step.band)
+        result[step.writes] = Lives(times[index][:1].copy() if step.accumulates else complete, complete.copy())
         if step.passing is not None:
-            result[step.passing] = Lives(written, written.copy())
+            result[step.passing] = Lives(complete, complete.copy())
     for index, step in enumerate(segment):
         for read in step.reads:
             if read.tensor not in result:

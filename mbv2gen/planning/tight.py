@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mbv2gen.planning.kernels import Access, Candidate, Columns, accesses
+from mbv2gen.planning.layouts import Planes, PlaneTiles
 from mbv2gen.planning.ring_columns import RingColumns4, WindowColumns4
 from mbv2gen.quantized_network import QConv2D, QDepthwiseConv2D, QOperator, QuantizedNetwork
 
@@ -20,8 +21,11 @@ def passing_ring(tensor: str) -> str:
 
 
 def unit_columns(candidate: Candidate, operator: QOperator, network: QuantizedNetwork) -> int:
-    """Units a row of an operator's output."""
-    return network.shape(operator.outputs[0])[1] // 4 if candidate.contract.tight else 1
+    """Units a row of an operator's output; of a kernel that convolves planes, units a row of its input."""
+    layout, shape = candidate.output_layout, network.shape(operator.outputs[0])
+    if isinstance(candidate.input_layout, Planes) and isinstance(layout, PlaneTiles):
+        return layout.bands(shape)
+    return shape[1] // 4 if candidate.contract.tight else 1
 
 
 def tensor_columns(network: QuantizedNetwork, chosen: tuple[Candidate, ...]) -> dict[str, int]:
@@ -47,8 +51,9 @@ def step_accesses(
     """What the units of an operator read, of tensors whose rows stand as ``columns``."""
     if candidate.contract.tight:
         return _tight_accesses(candidate, operator, network, columns)
+    units = unit_columns(candidate, operator, network)
     return tuple(
-        replace(access, columns=Columns(columns[access.tensor], span=columns[access.tensor]))
+        replace(access, columns=Columns(columns[access.tensor], units, span=columns[access.tensor]))
         for access in accesses(candidate, operator, network)
     )
 

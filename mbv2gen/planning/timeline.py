@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mbv2gen.planning import schedule
-from mbv2gen.planning.kernels import Candidate
+from mbv2gen.planning.kernels import Candidate, scratch_parts
 from mbv2gen.planning.layouts import Layout, RowNHWC, UInt8Lines
 from mbv2gen.planning.placement import Item
 from mbv2gen.planning.schedule import FEED, Lives, Step, lives, order
@@ -23,6 +23,7 @@ from mbv2gen.quantized_network import QuantizedNetwork
 
 Times = NDArray[np.int64]
 Segments = tuple[tuple[Step, ...], ...]
+ScratchSize = tuple[int, int]  # bytes, and in how many parts that units take in turn
 
 
 @dataclass(frozen=True)
@@ -104,11 +105,11 @@ class Problem:
 @dataclass(frozen=True, eq=False)
 class Timeline:
     """``places``: of each tensor the rows (or columns) that stand in the arena at a time, a ring where fewer than it
-    has; ``scratches``: bytes an operator; ``times``: when each layer's units run."""
+    has; ``scratches``: of operators that have some; ``times``: when each layer's units run."""
 
     items: tuple[Item, ...]
     places: dict[str, int]
-    scratches: dict[str, int]
+    scratches: dict[str, ScratchSize]
     times: dict[int, Times]
 
     def live_bytes(self) -> tuple[int, ...]:
@@ -205,23 +206,25 @@ def _slots(begin: Times, row_bytes: int, first: Times, last: Times) -> tuple[Tim
     return slots, slots + row_bytes, firsts, lasts
 
 
-def _scratches(problem: Problem, segments: Segments) -> dict[str, int]:
+def _scratches(problem: Problem, segments: Segments) -> dict[str, ScratchSize]:
     sizes = {}
     for segment in segments:
         for step in segment:
             if step.layer != FEED:
-                contract, operator = problem.chosen[step.layer].contract, problem.network.operators[step.layer]
-                sizes[step.operator] = contract.scratch_bytes(operator, problem.network)
-    return {operator: size for operator, size in sizes.items() if size}
+                kernel, operator = problem.chosen[step.layer], problem.network.operators[step.layer]
+                size = kernel.contract.scratch_bytes(operator, problem.network)
+                sizes[step.operator] = size, scratch_parts(kernel, operator, problem.network)
+    return {operator: size for operator, size in sizes.items() if size[0]}
 
 
-def _scratch_items(problem: Problem, scratches: dict[str, int], times: dict[int, Times]) -> list[Item]:
+def _scratch_items(problem: Problem, scratches: dict[str, ScratchSize], times: dict[int, Times]) -> list[Item]:
     items = []
     for layer, at in sorted(times.items()):
         name = problem.network.operators[layer].name if layer != FEED else ""
         if name in scratches:
+            size, parts = scratches[name]
             keeps = problem.chosen[layer].contract.keeps_scratch
-            first, last = (at[:1], at[-1:]) if keeps else (at, at)
-            begin = np.zeros(len(first), np.int64)
-            items.append(Item(scratch_name(name), scratches[name], begin, begin + scratches[name], first, last))
+            first, last = (at[:parts], at[-parts:]) if keeps else (at, at)
+            begin = np.arange(len(first)) % parts * (size // parts)
+            items.append(Item(scratch_name(name), size, begin, begin + size // parts, first, last))
     return items

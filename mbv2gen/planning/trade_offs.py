@@ -8,7 +8,7 @@ tight, and the others use the room that is there anyway.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from mbv2gen.candidates import choose
@@ -124,14 +124,23 @@ class _Search:
 
     def _sped_up(self, plan: Plan, path: Path, kits: list[int]) -> Plan:
         """``plan``, whose pieces are those of ``path``, with faster ones where all together still fit."""
-        for index, piece in enumerate(path):
-            for faster in self._pieces.faster(piece, kits, plan.arena_bytes):
-                tried = (*path[:index], faster, *path[index + 1 :])
-                made = self._placed(tried)
-                if made.arena_bytes <= plan.arena_bytes:
-                    plan, path = made, tried
-                    break
-        return plan
+        return self._with_faster(plan, path, range(len(path)), kits)[0]
+
+    def _with_faster(self, plan: Plan, path: Path, pieces: Sequence[int], kits: list[int]) -> tuple[Plan, Path]:
+        """With the fastest of ``pieces``; where these do not fit all together, of one half and then of the other."""
+        faster = {index: self._pieces.faster(path[index], kits, plan.arena_bytes) for index in pieces}
+        open_ = [index for index in pieces if faster[index]]
+        tries = [{index: faster[index][0] for index in open_}] if len(open_) > 1 else []
+        tries += [{open_[0]: piece} for piece in faster[open_[0]]] if len(open_) == 1 else []
+        for tried in tries:
+            other = tuple(tried.get(index, piece) for index, piece in enumerate(path))
+            made = self._placed(other, plan.arena_bytes)
+            if made.arena_bytes <= plan.arena_bytes:
+                return made, other
+        if len(open_) > 1:
+            for half in (open_[: len(open_) // 2], open_[len(open_) // 2 :]):
+                plan, path = self._with_faster(plan, path, half, kits)
+        return plan, path
 
     def least_bytes(self, styles: tuple[Style, ...]) -> int:
         """The least that the largest piece can need, with kernels of ``styles``."""
@@ -148,9 +157,10 @@ class _Search:
             yield self._placed(path), path
             limit = self._pieces.largest(path)[0] * 99 // 100
 
-    def _placed(self, path: Path) -> Plan:
-        problem = self._problem.with_kernels(self._pieces.kernels(path))
-        return placed(problem, [piece.end for piece in path], *self._pieces.largest(path))
+    def _placed(self, path: Path, enough: int = 0) -> Plan:
+        """The plan of these pieces; in ``enough`` bytes is as good as in less."""
+        problem, (largest, offsets) = self._problem.with_kernels(self._pieces.kernels(path)), self._pieces.largest(path)
+        return placed(problem, [piece.end for piece in path], max(largest, enough), offsets)
 
     def _kits(self, styles: tuple[Style, ...]) -> list[int]:
         return sorted({self._kit[style] for style in styles})

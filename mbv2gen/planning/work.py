@@ -8,11 +8,12 @@ from typing import TypeAlias
 
 from mbv2gen.dsp.fully_connected import PackedFullyConnected
 from mbv2gen.dsp.packing import PackedDepthwise, PackedLinear, PackedRelu
+from mbv2gen.dsp.partial import PackedPartial
 from mbv2gen.packing.fields import Fields
 from mbv2gen.packing.tables import Table
 from mbv2gen.planning.channel_order import Order
 
-Packed: TypeAlias = PackedRelu | PackedDepthwise | PackedLinear | PackedFullyConnected
+Packed: TypeAlias = PackedRelu | PackedDepthwise | PackedLinear | PackedPartial | PackedFullyConnected
 
 
 @dataclass(frozen=True)

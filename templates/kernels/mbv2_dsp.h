@@ -126,14 +126,41 @@ typedef struct mbv2_depthwise_columns_dsp {
     uint8_t stride, pad_top, pad_left, above;
 } mbv2_depthwise_columns_dsp;
 
-/* Depthwise 3x3 on planes of 6x6 or 3x3, to tiles in linear order. */
+/* Kernels on planes of 6x6 or 3x3 pixels may take the expanded channels in groups, one after the other: a row of planes, or
+ * of tiles, is then of `group` channels, of the last group of those that are left. */
+
+/* 1x1 convolution to planes. */
+typedef struct mbv2_conv_1x1_planes_dsp {
+    mbv2_conv_1x1_dsp conv;
+    uint16_t group;                      /* even */
+    uint16_t pair_words, own_pair_words; /* of a pair of channels in both streams */
+} mbv2_conv_1x1_planes_dsp;
+
+/* Depthwise 3x3 on planes, to tiles in linear order; of a plane `bands` units make a part each. */
 typedef struct mbv2_depthwise_planes_dsp {
     mbv2_rows input;
     mbv2_rows output;
     mbv2_dw_plane_body *body;
     const uint32_t *stream;
-    uint16_t channels, lead; /* channels: even; lead: bytes in front of the first plane */
+    uint16_t channels, group, bands; /* channels: even */
+    uint16_t lead;                   /* bytes in front of the first plane */
 } mbv2_depthwise_planes_dsp;
+
+/* 1x1 convolution of tiles of groups of channels: what a group gives is added to `sums`, int32 [pixel][output], an odd number
+ * of outputs filled up; the last group's units make rows NHWC of them. A unit is a band of pixels of a group. */
+typedef struct mbv2_conv_1x1_partial_dsp {
+    mbv2_rows input;
+    mbv2_rows output;
+    uint32_t sums;
+    mbv2_pw_body *body, *body_rest;
+    const uint32_t *stream; /* of each group one */
+    const int32_t *multiplier;
+    const uint8_t *shift; /* to the right, less 1 */
+    int32_t centre;       /* 2 * output zero point + 1 */
+    uint16_t channels, group, group_words;
+    uint16_t bands, band, pixels; /* of a plane; rows and pixels of each */
+    uint16_t out_c;
+} mbv2_conv_1x1_partial_dsp;
 
 /* Residual addition; the output may lie exactly on input 0. */
 typedef struct mbv2_add_dsp {
@@ -166,7 +193,7 @@ typedef struct mbv2_fully_connected_dsp {
     int16_t centre, act_min, act_max; /* centre: 2 * output zero point + 1 */
 } mbv2_fully_connected_dsp;
 
-/* The name says the layouts: NHWC unless it says lines, columns, windows, sums (output) or tile (input). A unit is a row, of
+/* The name says the layouts: NHWC unless it says lines, columns, windows, planes, sums (output) or tile, partial (input). A unit is a row, of
  * kernels on columns four pixels of one (on windows, of three); to conv_1x1_tile and add those are a row of four pixels. */
 MBV2_CODE_ATTRIBUTE void mbv2_conv_1x1_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
 MBV2_CODE_ATTRIBUTE void mbv2_conv_1x1_lines_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
@@ -181,7 +208,8 @@ MBV2_CODE_ATTRIBUTE void mbv2_depthwise_conv_columns_s8_dsp(const mbv2_depthwise
 MBV2_CODE_ATTRIBUTE void mbv2_conv_1x1_windows_s8_dsp(const mbv2_conv_1x1_columns_dsp *layer, uint8_t *arena, uint32_t unit);
 MBV2_CODE_ATTRIBUTE void mbv2_conv_stem_windows_s8_dsp(const mbv2_conv_stem_columns_dsp *layer, uint8_t *arena, uint32_t unit);
 MBV2_CODE_ATTRIBUTE void mbv2_depthwise_conv_windows_s8_dsp(const mbv2_depthwise_columns_dsp *layer, uint8_t *arena, uint32_t unit);
-MBV2_CODE_ATTRIBUTE void mbv2_conv_1x1_planes_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
+MBV2_CODE_ATTRIBUTE void mbv2_conv_1x1_partial_s8_dsp(const mbv2_conv_1x1_partial_dsp *layer, uint8_t *arena, uint32_t unit);
+MBV2_CODE_ATTRIBUTE void mbv2_conv_1x1_planes_s8_dsp(const mbv2_conv_1x1_planes_dsp *layer, uint8_t *arena, uint32_t unit);
 MBV2_CODE_ATTRIBUTE void mbv2_depthwise_conv_planes_s8_dsp(const mbv2_depthwise_planes_dsp *layer, uint8_t *arena, uint32_t unit);
 MBV2_CODE_ATTRIBUTE void mbv2_conv_1x1_sums_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
 MBV2_CODE_ATTRIBUTE void mbv2_mean_sums_s8_dsp(const mbv2_mean_sums_dsp *layer, uint8_t *arena, uint32_t unit);

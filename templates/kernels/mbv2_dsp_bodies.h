@@ -21,7 +21,7 @@
  *
  * STREAMS are 4-byte aligned little-endian words.
  *
- * Pointwise; linear: first a word 2 * zero_point + 1. Then for every pair of channels (0, 1), (2, 3), ...:
+ * Pointwise; linear to int8: first a word 2 * zero_point + 1. Then for every pair of channels (0, 1), (2, 3), ...:
  *   biases         ReLU packed with the common shift: the second's in y (below); the first's stands in END.
  *                  Else two words: packed bias0 and 256 * bias1 + bias0; unpacked linear bias0, bias1; unpacked ReLU both
  *                  in y.
@@ -31,7 +31,7 @@
  *   END            0x80 in the top byte, bit 23 clear; below it half of the first channel's bias in y,
  *                  -2^22..2^22 - 1 (ReLU packed with the common shift), or in bytes 0 and 1 the channels' shifts: s (own shift), rs - 1 (linear).
  *                  No weight word looks like it: weights are -127..127.
- *   parameters     M0 M1; with shifts of their own M0 C0 M1 C1
+ *   parameters     M0 M1; with shifts of their own M0 C0 M1 C1; to accumulators none
  * Bounds, for all inputs: packed |acc1| < 2^23, and |acc0| < 2^23 too where ReLU follows; unpacked ReLU |acc| < 2^24;
  * linear |acc| < 2^30.
  *
@@ -77,6 +77,8 @@ enum {
  *           group has not are written as 0. An odd number of channels is filled up with a channel of zeros.
  * pw_stem   as pw_relu, for 4 n + 2 words of weights
  * pw_gap    adds each channel's pixels to int32 sums, 4-byte aligned; end = out + 4 * channels; `step` unused
+ * pw_part   adds the accumulators to int32, 4-byte aligned: pixel p of channel c at out + p * step + 4 * c;
+ *           end = out + 4 * channels
  * pw_lin    to NHWC int8: pixel p of channel c at out[p * step + c]; end = out + channels, even. Writes nothing else.
  *           An odd number of channels takes two calls: the even part, then the last two channels once more.
  * _sh       each channel has its own shift;  _x  unpacked
@@ -92,6 +94,7 @@ mbv2_pw_body mbv2_pw_lin4_dsp, mbv2_pw_lin3_dsp, mbv2_pw_lin2_dsp, mbv2_pw_lin1_
 mbv2_pw_body mbv2_pw_lin4_x_dsp, mbv2_pw_lin3_x_dsp, mbv2_pw_lin2_x_dsp, mbv2_pw_lin1_x_dsp;
 mbv2_pw_body mbv2_pw_gap4_dsp, mbv2_pw_gap3_dsp, mbv2_pw_gap2_dsp, mbv2_pw_gap1_dsp;
 mbv2_pw_body mbv2_pw_gap4_sh_dsp, mbv2_pw_gap3_sh_dsp, mbv2_pw_gap2_sh_dsp, mbv2_pw_gap1_sh_dsp;
+mbv2_pw_body mbv2_pw_part4_dsp, mbv2_pw_part3_dsp, mbv2_pw_part2_dsp, mbv2_pw_part1_dsp;
 
 /* NHWC -> tile. r0 pixels, r1 bytes from pixel to pixel, r2 tile, r3 its end (tile + 16 * pairs). The number behind the
  * name is the pixels of the group: no pixel beyond it is read or written.

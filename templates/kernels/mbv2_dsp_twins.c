@@ -89,6 +89,9 @@ FOUR_SIZES(GAP)
     POINTWISE(pw_lin##n##_x, to_nhwc(accumulate, stream, tile, out, step, end, n, (uint32_t)LINEAR | UNPACKED, 2))
 FOUR_SIZES(LINEAR)
 
+#define PART(n) POINTWISE(pw_part##n, to_accumulators(accumulate, stream, tile, out, step, end, n, LINEAR))
+FOUR_SIZES(PART)
+
 /* ---- tiles ----------------------------------------------------------------------------------------------------- */
 
 static int32_t plain_value(uint8_t byte) { return signed_byte(byte); }

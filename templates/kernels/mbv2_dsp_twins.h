@@ -144,6 +144,23 @@ static inline void to_nhwc(mbv2_pair_sums *sums, const void *stream, const void 
     } while (o != end);
 }
 
+/* Adds the accumulators of packed pairs to int32 [pixel][channel]. */
+static inline void to_accumulators(mbv2_pair_sums *sums, const void *stream, const void *tile, void *out, int32_t step,
+                                   const void *end, uint32_t pixels, uint32_t form) {
+    bytes_out o = (bytes_out)out;
+    bytes_in s = (bytes_in)stream;
+    do {
+        const mbv2_pair pair = sums(s, (bytes_in)tile, pixels, form);
+        for (uint32_t p = 0; p < pixels; p++) {
+            const bytes_out first = o + (int32_t)p * step;
+            put_uint32(first, word_at(first) + pair.acc[0][p]);
+            put_uint32(first + 4, word_at(first + 4) + (uint32_t)(signed_word(pair.acc[1][p]) >> 8));
+        }
+        o += 8;
+        s = pair.stream;
+    } while (o != end);
+}
+
 #define POINTWISE(kind, call)                                                                            \
     void MBV2_TWIN(kind)(const void *stream, const void *tile, void *out, int32_t step, const void *end) { call; }
 #define FOUR_SIZES(size) size(4) size(3) size(2) size(1)

@@ -10,8 +10,8 @@ static inline int32_t wanted(const mbv2_need *need, int32_t unit, int32_t unit_c
     if (columns == 0) return unit + 1;
     const int32_t y = unit / unit_columns;
     const int32_t first = y * need->stride + need->first;
-    const int32_t rows = first < need->height ? first : need->height;
-    if (columns == 1 || rows <= 0) return rows;
+    const int32_t rows = first < 0 ? 0 : first < need->height ? first : need->height;
+    if (columns == 1 || rows == 0) return rows;
     const int32_t end = (unit - y * unit_columns) * need->column_stride + need->column_first;
     return (rows - 1) * columns + (end < columns ? end : columns);
 }
@@ -23,8 +23,7 @@ int mbv2_pipeline_next(const mbv2_need *needs, const mbv2_step *steps, const uin
         unsigned i = step->needs;
         for (; i > 0; i--) {
             const unsigned source = step->source[i - 1];
-            int32_t made = done[source] * steps[source].band;
-            if (steps[source].reduces) made = done[source] == steps[source].units;
+            const int32_t made = done[source] * steps[source].band - steps[source].behind;
             if (made < wanted(&needs[step->need[i - 1]], unit, step->unit_columns)) break;
         }
         if (i == 0) break;

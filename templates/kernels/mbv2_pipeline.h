@@ -30,11 +30,11 @@ typedef struct mbv2_step {
     uint16_t units;
     uint16_t unit_columns; /* units a row */
     uint16_t band;         /* rows or columns that a unit makes */
+    uint16_t behind;       /* so many fewer are complete: the first units of a layer that adds up make none yet */
     uint8_t needs;         /* how many of the next two count */
     uint8_t source[2];     /* a layer of the segment, and which of the network's needs says what of it */
     uint8_t need[2];
     uint8_t last_consumer; /* the last layer of the segment that reads this one's output; itself where none does */
-    uint8_t reduces;       /* the output's only row is made by the last unit */
 } mbv2_step;
 
 /* The layer that works next, searched from layer `from` towards the input, or -1 if none can go on; done[i] counts the

@@ -45,7 +45,8 @@ static inline int32_t mbv2_owned_made(const mbv2_owned *tensor, const mbv2_step 
     if (tensor->writer < 0) return tensor->height;
     const mbv2_step *step = &steps[tensor->writer];
     const int32_t units = done[tensor->writer];
-    return tensor->accumulates ? units > 0 : step->reduces ? units == step->units : units * step->band;
+    const int32_t made = units * step->band - step->behind;
+    return tensor->accumulates ? units > 0 : made < 0 ? 0 : made;
 }
 
 /* The first row that a reader still needs; the height where it needs none. */

@@ -35,15 +35,15 @@ typedef struct mbv2_tap_layer {
                                  often they hold the pixel) */
     unsigned h, w, c;
     const int16_t *order;     /* channel of each position; NULL: its own */
+    unsigned positions, units; /* that a row of the layout holds at most, where they come in groups, and units a group */
     unsigned columns;         /* units a row, where a unit is a column of four pixels; else 0 */
     unsigned group;           /* of so many rows, the last of them in `rows`, the others in `passing`; where a column is of
                                  `band` rows of a window, how far on the next row of windows begins */
     mbv2_rows passing;
 } mbv2_tap_layer;
 
-/* Pixel x of the channel at position k of a row. */
-static inline int8_t mbv2_tap_value(const mbv2_tap_layer *tap, const uint8_t *row, unsigned x, unsigned k) {
-    const unsigned even = tap->c + tap->c % 2;
+/* Pixel x of the channel at position k of a row of `even` positions. */
+static inline int8_t mbv2_tap_value(const mbv2_tap_layer *tap, const uint8_t *row, unsigned even, unsigned x, unsigned k) {
     const unsigned at = x / 4 * 4 + (x % 4 == 1 ? 2 : x % 4 == 2 ? 1 : x % 4);
     switch (tap->form) {
     case MBV2_TAP_LINES: return (int8_t)row[k * tap->line + tap->left + x];
@@ -54,18 +54,27 @@ static inline int8_t mbv2_tap_value(const mbv2_tap_layer *tap, const uint8_t *ro
     }
 }
 
-/* Pixel x of row y of the tensor: pixel `at` of what `row` points to. */
-static inline void mbv2_tap_pixel(const mbv2_tap_layer *tap, const uint8_t *row, unsigned at, unsigned layer, unsigned y,
-                                  unsigned x) {
-    const unsigned positions = tap->order ? tap->c + tap->c % 2 : tap->c;
+/* Pixel x of row y of the tensor: pixel `at` of what `row` points to, which is group `group` of the channels. Values that
+ * follow each other are handed out together. */
+static inline void mbv2_tap_pixel(const mbv2_tap_layer *tap, const uint8_t *row, unsigned group, unsigned at,
+                                  unsigned layer, unsigned y, unsigned x) {
+    const unsigned all = tap->order ? tap->c + tap->c % 2 : tap->c, begin = group * tap->positions;
+    const unsigned count = all - begin < tap->positions ? all - begin : tap->positions;
     int8_t values[64];
+    uint8_t here[64];
     for (unsigned first = 0; first < tap->c; first += (unsigned)sizeof values) {
-        const unsigned count = tap->c - first < sizeof values ? tap->c - first : (unsigned)sizeof values;
-        for (unsigned k = 0; k < positions; k++) {
-            const unsigned channel = tap->order ? (unsigned)tap->order[k] : k; /* -1, nothing, is large */
-            if (channel - first < count) values[channel - first] = mbv2_tap_value(tap, row, at, k);
+        const unsigned end = tap->c - first < sizeof values ? tap->c - first : (unsigned)sizeof values;
+        for (unsigned i = 0; i < end; i++) here[i] = 0;
+        for (unsigned k = 0; k < count; k++) {
+            const unsigned channel = tap->order ? (unsigned)tap->order[begin + k] : k; /* -1, nothing, is large */
+            if (channel - first >= end) continue;
+            values[channel - first] = mbv2_tap_value(tap, row, count + count % 2, at, k);
+            here[channel - first] = 1;
         }
-        mbv2_tap(layer, y, x * tap->c + first, values, count);
+        for (unsigned i = 0, from = 0; i < end; from = ++i) {
+            while (i < end && here[i]) i++;
+            if (i > from) mbv2_tap(layer, y, x * tap->c + first + from, values + from, i - from);
+        }
     }
 }
 
@@ -74,7 +83,7 @@ static inline void mbv2_tap_column(const mbv2_tap_layer *tap, const uint8_t *are
         const mbv2_rows *ring = r + 1 == tap->group ? &tap->rows : &tap->passing;
         const unsigned y = unit / tap->columns * tap->group + r - tap->top, x = unit % tap->columns * 4;
         const uint8_t *column = arena + ring->offset + unit % ring->rows * ring->row_bytes;
-        for (unsigned at = 0; y < tap->h && at < 4; at++) mbv2_tap_pixel(tap, column, at, layer, y, x + at);
+        for (unsigned at = 0; y < tap->h && at < 4; at++) mbv2_tap_pixel(tap, column, 0, at, layer, y, x + at);
     }
 }
 
@@ -84,7 +93,7 @@ static inline void mbv2_tap_window(const mbv2_tap_layer *tap, const uint8_t *are
     for (unsigned r = unit < tap->columns ? 0 : tap->band - tap->group; r < tap->band; r++) {
         const unsigned y = unit / tap->columns * tap->group + r - tap->top, x = unit % tap->columns * 4;
         const uint8_t *part = column + r * (tap->rows.row_bytes / tap->band);
-        for (unsigned at = 0; y < tap->h && at < 4; at++) mbv2_tap_pixel(tap, part, at, layer, y, x + at);
+        for (unsigned at = 0; y < tap->h && at < 4; at++) mbv2_tap_pixel(tap, part, 0, at, layer, y, x + at);
     }
 }
 
@@ -93,12 +102,14 @@ static inline void mbv2_tap_row(const mbv2_tap_layer *tap, const uint8_t *arena,
         (tap->band > 1 ? mbv2_tap_window : mbv2_tap_column)(tap, arena, layer, unit);
         return;
     }
+    const unsigned group = unit / tap->units, nhwc = tap->form == MBV2_TAP_NHWC;
     for (unsigned i = 0; i < tap->band; i++) {
-        const unsigned nhwc = tap->form == MBV2_TAP_NHWC;
         const unsigned slot = (nhwc ? unit * tap->band + i : unit) % tap->rows.rows;
-        const unsigned y = unit * tap->band + i - tap->top; /* a row of padding above wraps round */
+        const unsigned y = unit % tap->units * tap->band + i - tap->top; /* a row of padding above wraps round */
         const uint8_t *row = arena + tap->rows.offset + slot * tap->rows.row_bytes;
-        for (unsigned x = 0; y < tap->h && x < tap->w; x++) mbv2_tap_pixel(tap, row, nhwc ? x : i * tap->w + x, layer, y, x);
+        for (unsigned x = 0; y < tap->h && x < tap->w; x++) {
+            mbv2_tap_pixel(tap, row, group, nhwc ? x : i * tap->w + x, layer, y, x);
+        }
     }
 }
 #endif

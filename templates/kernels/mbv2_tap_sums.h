@@ -31,7 +31,7 @@ static inline void mbv2_tap_sums(const mbv2_tap_layer *tap, const mbv2_conv_1x1_
     for (unsigned x = 0; x < conv->width; x++) {
         one.input.offset = row + x * conv->in_c;
         mbv2_conv_1x1_sums_s8_dsp(&one, arena, 0); /* unit 0 begins with sums of 0 */
-        mbv2_tap_pixel(tap, (const uint8_t *)sums, 0, layer, unit, x);
+        mbv2_tap_pixel(tap, (const uint8_t *)sums, 0, 0, layer, unit, x);
     }
     for (uint32_t k = 0; k < positions; k++) sums[k] = kept[k];
 }

@@ -7,13 +7,14 @@
 #include "mbv2_dsp_bodies.h"
 #include "mbv2_dsp_four_bits.h"
 
-/* X(name, pixels, form of the stream, kind): kind R = lines, S = sums, L = NHWC; the stem's take 4 n + 2 pairs of inputs. */
+/* X(name, pixels, form of the stream, kind): kind R = lines, S = sums, L = NHWC, A = accumulators; the stem's take 4 n + 2 pairs of inputs. */
 #define POINTWISE_OF(X, n)                                                                    \
     X(pw_relu##n, n, 0, 'R') X(pw_relu##n##_sh, n, OWN_SHIFTS, 'R')                           \
     X(pw_relu##n##_x, n, UNPACKED, 'R')                                                       \
     X(pw_stem##n, n, 0, 'T') X(pw_stem##n##_sh, n, OWN_SHIFTS, 'T')                           \
     X(pw_lin##n, n, LINEAR, 'L') X(pw_lin##n##_x, n, LINEAR | UNPACKED, 'L')                  \
     X(pw_gap##n, n, 0, 'S') X(pw_gap##n##_sh, n, OWN_SHIFTS, 'S')                             \
+    X(pw_part##n, n, PART, 'A')                                                               \
     X(pw_relu##n##_n, n, FOUR_BITS, 'R') X(pw_relu##n##_nsh, n, FOUR_BITS | OWN_SHIFTS, 'R')  \
     X(pw_lin##n##_n, n, LINEAR | FOUR_BITS, 'L')                                              \
     X(pw_lin##n##_nx, n, LINEAR | FOUR_BITS | UNPACKED, 'L')                                  \

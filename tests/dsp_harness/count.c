@@ -198,6 +198,7 @@ void count_all(void) {
     PW(pw_lin4, 4, LINEAR, 168, 112, 1);
     PW(pw_lin3, 3, LINEAR, 168, 112, 1);
     PW(pw_lin4_x, 4, LINEAR | UNPACKED, 72, 24, 1);
+    PW(pw_part4, 4, PART, 72, 96, 4);
     PW(pw_stem4, 4, 0, 14, 16, 4);
     PW(pw_stem4, 4, 0, 14, 8, 4);
     PW(pw_stem4, 4, 0, 6, 8, 4);

@@ -111,13 +111,15 @@ static void compare_pointwise(const char *name, mbv2_pw_body *body, mbv2_pw_body
                               int kind) {
     const uint32_t turns = 1u + random_below(5), pairs = kind == 'T' ? 4u * turns - 2u : 4u * turns;
     const uint32_t channels = 2u * (1u + random_below(4));
-    const uint32_t step = kind == 'L' ? channels + random_below(4) : kind == 'S' ? 4u : 4u * (1u + random_below(3));
-    const uint32_t bytes = kind == 'L' ? (pixels - 1u) * step + channels : channels * step;
+    const uint32_t each = kind == 'A' ? 4u : 1u; /* bytes of an output that stands beside the pixel's others */
+    const int by_pixels = kind == 'L' || kind == 'A';
+    const uint32_t step = by_pixels ? each * (channels + random_below(4)) : kind == 'S' ? 4u : 4u * (1u + random_below(3));
+    const uint32_t bytes = by_pixels ? (pixels - 1u) * step + each * channels : channels * step;
     new_world();
     const uint32_t stream = place(words, random_pointwise(words, channels, pairs, form));
     const uint32_t tile = allocate(16u * pairs, 0);
     const uint32_t out = allocate(bytes, kind == 'L' ? random_below(8) : 4u * random_below(2));
-    const uint32_t end = out + (kind == 'L' ? channels : channels * step);
+    const uint32_t end = out + (by_pixels ? each * channels : channels * step);
     make_tile(tile, 16u * pairs);
     close_world();
     body(at(0, stream), at(0, tile), at(0, out), (int32_t)step, at(0, end));

@@ -48,7 +48,7 @@ static uint32_t random_shifts(void) {
     return random_below(bound) | random_below(bound) << 8 | random_below(128) << 16;
 }
 
-enum { UNPACKED = 1, OWN_SHIFTS = 2, LINEAR = 4, FOUR_BITS = 8 }; /* forms of pointwise streams; 0: packed, common shift */
+enum { UNPACKED = 1, OWN_SHIFTS = 2, LINEAR = 4, FOUR_BITS = 8, PART = 16 }; /* forms of pointwise streams; 0: packed, common shift */
 
 static uint32_t random_weights(uint32_t form, int extreme) { /* a word of them */
     uint32_t word = 0;
@@ -80,7 +80,7 @@ static uint32_t *random_pointwise(uint32_t *to, uint32_t channels, uint32_t pair
             to = put_word(to, random_weights(form, extreme));
         }
         to = put_word(to, 0x80000000u | (form ? random_shifts() : random_below(1u << 23)));
-        for (uint32_t k = 0; k < 2; k++) {
+        for (uint32_t k = 0; k < (form & PART ? 0 : 2); k++) {
             to = put_word(to, random_multiplier());
             if (form & OWN_SHIFTS) {
                 to = put_word(to, random_constant());

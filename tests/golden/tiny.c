@@ -208,12 +208,12 @@ static const mbv2_need needs[] = {
 };
 
 static const mbv2_step steps[] = {
-    {.units = 2, .unit_columns = 1, .band = 1, .needs = 0, .source = {0, 0}, .need = {0, 0}, .last_consumer = 0, .reduces = 0}, /* 0 */
-    {.units = 3, .unit_columns = 1, .band = 1, .needs = 0, .source = {0, 0}, .need = {0, 0}, .last_consumer = 1, .reduces = 0}, /* 1 */
-    {.units = 1, .unit_columns = 1, .band = 1, .needs = 1, .source = {0, 0}, .need = {0, 0}, .last_consumer = 2, .reduces = 0}, /* 2 */
-    {.units = 1, .unit_columns = 1, .band = 1, .needs = 1, .source = {1, 0}, .need = {1, 0}, .last_consumer = 2, .reduces = 0}, /* 3 */
-    {.units = 1, .unit_columns = 1, .band = 1, .needs = 0, .source = {0, 0}, .need = {0, 0}, .last_consumer = 0, .reduces = 1}, /* 4 */
-    {.units = 1, .unit_columns = 1, .band = 1, .needs = 0, .source = {0, 0}, .need = {0, 0}, .last_consumer = 0, .reduces = 0}, /* 5 */
+    {.units = 2, .unit_columns = 1, .band = 1, .behind = 0, .needs = 0, .source = {0, 0}, .need = {0, 0}, .last_consumer = 0}, /* 0 */
+    {.units = 3, .unit_columns = 1, .band = 1, .behind = 0, .needs = 0, .source = {0, 0}, .need = {0, 0}, .last_consumer = 1}, /* 1 */
+    {.units = 1, .unit_columns = 1, .band = 1, .behind = 0, .needs = 1, .source = {0, 0}, .need = {0, 0}, .last_consumer = 2}, /* 2 */
+    {.units = 1, .unit_columns = 1, .band = 1, .behind = 0, .needs = 1, .source = {1, 0}, .need = {1, 0}, .last_consumer = 2}, /* 3 */
+    {.units = 1, .unit_columns = 1, .band = 1, .behind = 0, .needs = 0, .source = {0, 0}, .need = {0, 0}, .last_consumer = 0}, /* 4 */
+    {.units = 1, .unit_columns = 1, .band = 1, .behind = 0, .needs = 0, .source = {0, 0}, .need = {0, 0}, .last_consumer = 0}, /* 5 */
 };
 
 /* Unit `unit` of a layer. */
@@ -238,18 +238,18 @@ TINY_CODE_ATTRIBUTE static void run_unit(uint8_t *arena, unsigned layer, uint32_
 #ifdef MBV2_TAP
 
 static const mbv2_tap_layer taps[] = {
-    { {.offset = 0, .row_bytes = 4, .rows = 2}, MBV2_TAP_NHWC, 1, 0, 0, 0, 2, 2, 2, NULL, 0, 1, {.offset = 0, .row_bytes = 4, .rows = 2}}, /* 0 */
-    { {.offset = 8, .row_bytes = 9, .rows = 3}, MBV2_TAP_LINES, 1, 1, 1, 3, 2, 2, 3, NULL, 0, 1, {.offset = 8, .row_bytes = 9, .rows = 3}}, /* 1 */
-    { {.offset = 0, .row_bytes = 3, .rows = 1}, MBV2_TAP_NHWC, 1, 0, 0, 0, 1, 1, 3, NULL, 0, 1, {.offset = 0, .row_bytes = 3, .rows = 1}}, /* 2 */
-    { {.offset = 8, .row_bytes = 2, .rows = 1}, MBV2_TAP_NHWC, 1, 0, 0, 0, 1, 1, 2, NULL, 0, 1, {.offset = 8, .row_bytes = 2, .rows = 1}}, /* 3 */
-    { {.offset = 16, .row_bytes = 2, .rows = 1}, MBV2_TAP_NHWC, 1, 0, 0, 0, 1, 1, 2, NULL, 0, 1, {.offset = 16, .row_bytes = 2, .rows = 1}}, /* 4 */
-    { {.offset = 0, .row_bytes = 2, .rows = 1}, MBV2_TAP_NHWC, 1, 0, 0, 0, 1, 1, 2, NULL, 0, 1, {.offset = 0, .row_bytes = 2, .rows = 1}}, /* 5 */
+    { {.offset = 0, .row_bytes = 4, .rows = 2}, MBV2_TAP_NHWC, 1, 0, 0, 0, 2, 2, 2, NULL, 2, 2, 0, 1, {.offset = 0, .row_bytes = 4, .rows = 2}}, /* 0 */
+    { {.offset = 8, .row_bytes = 9, .rows = 3}, MBV2_TAP_LINES, 1, 1, 1, 3, 2, 2, 3, NULL, 3, 3, 0, 1, {.offset = 8, .row_bytes = 9, .rows = 3}}, /* 1 */
+    { {.offset = 0, .row_bytes = 3, .rows = 1}, MBV2_TAP_NHWC, 1, 0, 0, 0, 1, 1, 3, NULL, 3, 1, 0, 1, {.offset = 0, .row_bytes = 3, .rows = 1}}, /* 2 */
+    { {.offset = 8, .row_bytes = 2, .rows = 1}, MBV2_TAP_NHWC, 1, 0, 0, 0, 1, 1, 2, NULL, 2, 1, 0, 1, {.offset = 8, .row_bytes = 2, .rows = 1}}, /* 3 */
+    { {.offset = 16, .row_bytes = 2, .rows = 1}, MBV2_TAP_NHWC, 1, 0, 0, 0, 1, 1, 2, NULL, 2, 1, 0, 1, {.offset = 16, .row_bytes = 2, .rows = 1}}, /* 4 */
+    { {.offset = 0, .row_bytes = 2, .rows = 1}, MBV2_TAP_NHWC, 1, 0, 0, 0, 1, 1, 2, NULL, 2, 1, 0, 1, {.offset = 0, .row_bytes = 2, .rows = 1}}, /* 5 */
 };
 
 /* The row a unit has made, in canonical order. */
 static void tap_unit(uint8_t *arena, unsigned layer, uint32_t unit) {
-    const mbv2_step *step = &steps[STEP_OF(layer)];
-    if (!step->reduces || unit + 1 == step->units) mbv2_tap_row(&taps[layer], arena, layer, step->reduces ? 0 : unit);
+    const uint32_t idle = steps[STEP_OF(layer)].behind / steps[STEP_OF(layer)].band;
+    if (unit >= idle) mbv2_tap_row(&taps[layer], arena, layer, unit - idle);
 }
 #endif
 
