@@ -38,9 +38,11 @@ Path = tuple[Piece, ...]  # through the whole network
 
 @dataclass
 class _Known:
-    """What is known of a piece, so far: it needs ``least`` bytes, and ``most`` suffice, placed at ``offsets``."""
+    """What is known of a piece, so far: it keeps ``items``, needs ``least`` bytes for them, and ``most`` suffice, placed
+    at ``offsets``."""
 
     instructions: int
+    items: tuple[Item, ...] = ()
     least: int = 0
     most: int | None = None
     offsets: dict[str, int] = field(default_factory=dict)
@@ -162,11 +164,12 @@ class Pieces:
         """At the pieces of which it is open whether they fit into ``limit``; False where there is none."""
         unknown = [piece for piece in path if (most := self._known[piece].most) is None or most > limit]
         for piece in unknown:
-            known, items = self._known[piece], piece_items(self._kits[piece.kit], piece.first, piece.end)
-            if known.least == 0:
-                known.least = least_bytes(items)
+            known = self._known[piece]
+            if not known.items:
+                known.items = piece_items(self._kits[piece.kit], piece.first, piece.end)
+                known.least = least_bytes(known.items)
                 continue
-            known.offsets, known.most = place(items, goal=limit)
+            known.offsets, known.most = place(known.items, goal=limit)
             if known.most > limit:
                 known.least = known.most
         return bool(unknown)
