@@ -38,8 +38,8 @@ Path = tuple[Piece, ...]  # through the whole network
 
 @dataclass
 class _Known:
-    """What is known of a piece, so far: it keeps ``items``, needs ``least`` bytes for them, and ``most`` suffice, placed
-    at ``offsets``."""
+    """What is known of a piece, so far: it keeps ``items``, they need ``least`` bytes, and ``most`` suffice, placed at
+    ``offsets``."""
 
     instructions: int
     items: tuple[Item, ...] = ()

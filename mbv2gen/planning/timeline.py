@@ -191,7 +191,7 @@ def _tensor_item(problem: Problem, name: str, life: Lives, places: int, pushed: 
     begin = np.arange(len(life.written)) % places * place_bytes
     end, first, last = begin + place_bytes, life.written, life.last_read
     if isinstance(problem.layout(name), UInt8Lines):  # a slot is cleared once, for all its rows
-        begin, end, first, last = _slots(begin, place_bytes, first, last)
+        begin, end, first, last = _slots(begin[:places], place_bytes, first, last)
     if pushed:  # as soon as the ring has room, not only when a row is due
         begin, end = np.array([0]), np.array([places * place_bytes])
         first, last = np.array([-1]), np.array([life.last_read.max()])
@@ -200,10 +200,10 @@ def _tensor_item(problem: Problem, name: str, life: Lives, places: int, pushed: 
 
 def _slots(begin: Times, row_bytes: int, first: Times, last: Times) -> tuple[Times, Times, Times, Times]:
     """One range a slot of a ring, alive from its first row's write to its last row's last read."""
-    slots = np.unique(begin)
-    firsts = np.array([first[begin == slot].min() for slot in slots])
-    lasts = np.array([last[begin == slot].max() for slot in slots])
-    return slots, slots + row_bytes, firsts, lasts
+    n = len(begin)
+    firsts = np.array([first[slot::n].min() for slot in range(n)])
+    lasts = np.array([last[slot::n].max() for slot in range(n)])
+    return begin, begin + row_bytes, firsts, lasts
 
 
 def _scratches(problem: Problem, segments: Segments) -> dict[str, ScratchSize]:

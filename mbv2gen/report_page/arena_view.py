@@ -7,8 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import cycle
 
-import numpy as np
-
 from mbv2gen.planning.occupancy import RING, SCRATCH, WHOLE, Home, Occupancy, Span
 from mbv2gen.report_page.scale import Tick, ticks
 
@@ -111,7 +109,7 @@ def _rectangles(home: Home, arena_bytes: int) -> str:
 
 def _stays(home: Home) -> Iterator[tuple[int, int, int]]:
     """(address, first, last) of each uninterrupted stay."""
-    for begin in np.unique(home.begin).tolist():
+    for begin in home.begin[: home.rows].tolist():
         here = home.begin == begin
         spans = sorted(zip(home.first[here].tolist(), home.last[here].tolist(), strict=True))
         first, last = spans[0]
