@@ -29,12 +29,13 @@ from mbv2gen.dsp.shifts import ADD_SHIFT
 from mbv2gen.quantized_network import QAdd, QuantizedNetwork
 
 BoolArray: TypeAlias = NDArray[np.bool_]
+FloatArray: TypeAlias = NDArray[np.float64]
 
 GREATEST_RIGHT_SHIFT = 23  # for the 64-bit numbers here; beyond it accumulators under 2**23 give a constant
 
 _ADD_RADII = (2, 8, 40)  # how far from the real-valued coefficients the add's are searched, in turn
 _STEPS = (1, 12, 60)  # multipliers tried to each side of M >> j, in turn
-_CHUNK = 1 << 16  # channels * multipliers * thresholds worked on at once: what a cache holds
+_CHUNK = 1 << 17  # channels * multipliers * thresholds worked on at once: what a cache holds
 _NONE = 1 << 45  # a bound that does not bind
 
 
@@ -70,7 +71,8 @@ def solve(
 
     Exact for every accumulator in ``accumulators``; channels without such parameters, or out of the reach of the
     bodies (|y| < 2**31, M' < 2**31, a right shift of at least common_shift + 1 - scale), come back unsolved.
-    Steps are multiples of ``unit`` where one of the multipliers that are tried together allows it.
+    ``common_shift`` is 13 at most. Steps are multiples of ``unit`` where one of the multipliers that are tried together
+    allows it.
     """
     dropped = scale + right - (common_shift + 1)
     possible = (multiplier > 0) & (dropped >= 0) & (dropped <= 30) & (right >= 1) & (right <= GREATEST_RIGHT_SHIFT)
@@ -92,14 +94,16 @@ def solve(
 
 @dataclass(frozen=True, eq=False)
 class _Problem:
-    """[n][255] each: acc << scale that must reach t where ``must``, and that must not where ``must_not``; ``wanted``
-    [255], of y * M'."""
+    """[n][255] each: the least acc << scale that must have ``reached`` t, and the greatest that must still have
+    ``missed`` it, infinite where none does. ``wanted`` [255]: the y * M' that reaches t.
 
-    reached: Int64Array
-    must: BoolArray
-    missed: Int64Array
-    must_not: BoolArray
-    wanted: Int64Array
+    Integers as float64, which divides ten times as fast. The ceilings of quotients are exact: of wanted < 2**53 by M',
+    one that is no integer is at least 1 / M' away from the next, and is rounded by less.
+    """
+
+    reached: FloatArray
+    missed: FloatArray
+    wanted: FloatArray
 
 
 def _problem(multiplier: Int64Array, right: Int64Array, scale: int, reach: Reach, common_shift: int) -> _Problem:
@@ -107,11 +111,9 @@ def _problem(multiplier: Int64Array, right: Int64Array, scale: int, reach: Reach
     cross = thresholds(multiplier, right)
     low, high = reach.low[:, np.newaxis], reach.high[:, np.newaxis]
     return _Problem(
-        cross.clip(low, high) << scale,
-        cross <= high,
-        (cross - 1).clip(low, high) << scale,
-        cross - 1 >= low,
-        np.arange(1, 256) << (32 + common_shift),
+        np.where(cross <= high, np.maximum(cross, low) << scale, np.inf),
+        np.where(cross > low, np.minimum(cross - 1, high) << scale, -np.inf),
+        np.arange(1, 256, dtype=np.float64) * (1 << 32 + common_shift),
     )
 
 
@@ -121,8 +123,8 @@ def _candidates(problem: _Problem, multiplier: Int64Array, dropped: Int64Array, 
     A step moves the last threshold by an eighth of y's unit at most.
     """
     base = (multiplier + ((np.int64(1) << dropped) >> 1)) >> dropped
-    top = np.where(problem.must, problem.reached, 1).max(axis=1).clip(min=1)
-    step = np.maximum(1, base // (top * 8))
+    top = np.where(problem.reached < np.inf, problem.reached, 1).max(axis=1).clip(min=1)
+    step = np.maximum(1, base // (top.astype(np.int64) * 8))
     k = np.arange(2 * steps - 1)
     tried: Int64Array = base[:, np.newaxis] + np.where(k % 2 == 1, (k + 1) // 2, -(k // 2)) * step[:, np.newaxis]
     return tried
@@ -133,10 +135,10 @@ def _first(
 ) -> tuple[BoolArray, Int64Array, Int64Array]:
     """[n] each: whether one of the multipliers ``tried`` allows a bias step, the first such, and its step nearest 0;
     rather a multiple of ``unit``."""
-    cross = -(-problem.wanted // tried.clip(1)[:, :, np.newaxis])  # least y that reaches t
-    low = np.where(problem.must[:, np.newaxis], cross - problem.reached[:, np.newaxis], -_NONE).max(axis=2)
-    high = np.where(problem.must_not[:, np.newaxis], cross - 1 - problem.missed[:, np.newaxis], _NONE).min(axis=2)
-    coarse_low, coarse_high = -(-low // unit) * unit, high // unit * unit
+    cross = np.ceil(problem.wanted / tried.clip(1)[:, :, np.newaxis])  # least y that reaches t
+    low = (cross - problem.reached[:, np.newaxis]).max(axis=2)
+    high = (cross - problem.missed[:, np.newaxis]).min(axis=2) - 1
+    coarse_low, coarse_high = np.ceil(low / unit) * unit, np.floor(high / unit) * unit
     coarse = coarse_low <= coarse_high
     step = np.where(coarse, np.clip(0, coarse_low, coarse_high), np.clip(0, low, high))
     ends = ((end << scale)[:, np.newaxis] + step for end in (reach.low, reach.high))
@@ -145,7 +147,7 @@ def _first(
     index = np.where((good & coarse).any(axis=1), (good & coarse).argmax(axis=1), good.argmax(axis=1))[:, np.newaxis]
     found = good.any(axis=1)
     multiplier, least = (np.take_along_axis(values, index, axis=1)[:, 0] for values in (tried, step))
-    return np.asarray(found), np.where(found, multiplier, 0), np.where(found, least, 0)
+    return np.asarray(found), np.where(found, multiplier, 0), np.where(found, least, 0).astype(np.int64)
 
 
 def solve_add(network: QuantizedNetwork, operator: QAdd) -> AddCoefficients | None:
