@@ -75,11 +75,16 @@ def interval(weights: Ints, low: Ints, high: Ints) -> tuple[Ints, Ints]:
 
 def double_rounding(acc: Ints, multiplier: Ints, shift: Ints) -> Ints:
     """TFLite's MultiplyByQuantizedMultiplier, statement by statement; accumulators that stay in int32 when shifted."""
-    product = (acc << np.maximum(shift, 0)) * multiplier
-    nudged = product + np.where(product >= 0, 1 << 30, 1 - (1 << 30))
-    high = np.where(nudged >= 0, nudged >> 31, -(-nudged >> 31))
-    mask = (np.int64(1) << np.maximum(-shift, 0)) - 1
-    return np.asarray((high >> np.maximum(-shift, 0)) + ((high & mask) > (mask >> 1) + (high < 0)), np.int64)
+    value = (acc << np.maximum(shift, 0)) * multiplier
+    value += (1 << 30) - (value >> 63 & INT32 - 1)  # the nudge: of a negative product 1 - 2**30
+    value += value >> 63 & INT32 - 1  # a division rounds towards 0, the shift that does it down
+    value >>= 31
+    right = np.maximum(-shift, 0)
+    mask = (np.int64(1) << right) - 1
+    remainder = (value & mask) + (value >> 63)  # compared with half the mask, plus 1 of a negative value
+    value >>= right
+    value += remainder > mask >> 1
+    return np.asarray(value, np.int64)
 
 
 def wanted(layer: Canonical) -> Function:
