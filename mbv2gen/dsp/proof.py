@@ -119,7 +119,7 @@ def relu_holds(layer: Canonical, body: ReluBody) -> Bools:
     fits &= (multiplier >= 0) & (shift >= 0) & (shift < 32) & (scale >= 0)
     t = np.arange(1, 256)
     y = -((-(((t << shift) - addend) << 32)) // np.maximum(multiplier, 1))
-    guess = -((start - y) // np.maximum(scale, 1))
+    guess = np.ceil((y - start) / np.maximum(scale, 1)).astype(np.int64)
     moves = (multiplier > 0) & (scale > 0)
     return np.asarray(fits.all(axis=1)) & _same(
         layer, output, np.where(moves, guess, _flat(layer, output, t - 128)), t - 128
