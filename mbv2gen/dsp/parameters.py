@@ -9,7 +9,7 @@ bias that makes the constant, or 0.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -48,7 +48,7 @@ class ReluParameters:
     own_addend: Int64Array
     own_shift: Int64Array
 
-    @property
+    @cached_property
     def silent(self) -> BoolArray:
         return np.asarray(self.general | (self.constant >= 0))
 
@@ -61,7 +61,7 @@ class DepthwiseParameters:
     general: BoolArray
     common: CommonParameters
 
-    @property
+    @cached_property
     def silent(self) -> BoolArray:
         return np.asarray(self.general | (self.constant >= 0))
 
@@ -77,7 +77,7 @@ class LinearParameters:
     bias: Int64Array  # of silent channels
     shift: Int64Array
 
-    @property
+    @cached_property
     def silent(self) -> BoolArray:
         return np.asarray(self.general | (self.constant != NO_CONSTANT))
 
@@ -141,6 +141,7 @@ def _common_parameters(
     )
 
 
+@_kept
 def linear_parameters(rows: Layer) -> LinearParameters:
     """Parameters of the linear bodies: any output zero point, right shifts from 1, |2 * acc| < 2**31.
 
