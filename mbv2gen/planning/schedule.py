@@ -11,6 +11,7 @@ columns, its places are columns, else rows.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -98,11 +99,12 @@ def feed(network: QuantizedNetwork, readers: tuple[Step, ...]) -> Step:
     return Step(FEED, "the caller", network.shape(name)[0], (), name, in_place=False, band=columns)
 
 
+@lru_cache(maxsize=1024)  # a search comes back to a segment, and what follows the search asks again
 def order(segment: tuple[Step, ...]) -> NDArray[np.int64]:
-    """(step, unit) pairs [n][2] in the order in which a segment runs them."""
+    """(step, unit) pairs [n][2] in the order in which a segment runs them; read-only."""
     producer = {step.writes: index for index, step in enumerate(segment)}
     needs = [
-        [(producer[r.tensor], r.wanted(np.arange(step.units)).tolist()) for r in step.reads if r.tensor in producer]
+        [(producer[r.tensor], _reading(r, step.units).wanted) for r in step.reads if r.tensor in producer]
         for step in segment
     ]
     last_consumer = list(range(len(segment)))
@@ -123,7 +125,9 @@ def order(segment: tuple[Step, ...]) -> NDArray[np.int64]:
         step = segment[index]
         made[index] = (done[index] - step.idle) * step.band
         index = last_consumer[index]  # nothing behind it has become ready
-    return np.array(sequence, dtype=np.int64).reshape(-1, 2)
+    pairs = np.array(sequence, dtype=np.int64).reshape(-1, 2)
+    pairs.setflags(write=False)
+    return pairs
 
 
 def lives(segment: tuple[Step, ...], sequence: NDArray[np.int64], start: int) -> dict[str, Lives]:
@@ -150,10 +154,26 @@ def lives(segment: tuple[Step, ...], sequence: NDArray[np.int64], start: int) ->
 
 def _read(last: NDArray[np.int64], read: Access, times: NDArray[np.int64]) -> None:
     """Put into ``last`` that unit u reads its places at times[u], which ascend."""
-    begin, end = read.oldest(np.arange(len(times))), read.wanted(np.arange(len(times)))
+    reading = _reading(read, len(times))
+    here = np.full_like(last, -1)
+    here[reading.places] = np.repeat(times, reading.lengths)  # of a place named twice the last time stands
+    np.maximum(last, here, out=last)
+
+
+@dataclass(frozen=True, eq=False)
+class _Reading:
+    """What units 0, 1, ... read by an Access: ``wanted`` places must have been made before; ``lengths`` places each,
+    all ``places`` one unit after the other."""
+
+    wanted: list[int]
+    lengths: NDArray[np.int64]
+    places: NDArray[np.int64]
+
+
+@lru_cache(maxsize=4096)
+def _reading(read: Access, units: int) -> _Reading:
+    begin, end = read.oldest(np.arange(units)), read.wanted(np.arange(units))
     lengths = np.maximum(end - begin, 0)
     starts = np.cumsum(lengths) - lengths
     places = np.arange(int(lengths.sum())) - np.repeat(starts, lengths) + np.repeat(begin, lengths)
-    here = np.full_like(last, -1)
-    here[places] = np.repeat(times, lengths)  # of a place named twice the last time stands
-    np.maximum(last, here, out=last)
+    return _Reading(end.tolist(), lengths, places)
