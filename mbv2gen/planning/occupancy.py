@@ -162,9 +162,9 @@ def _scratch_homes(plan: Plan, works: dict[int, Ints]) -> list[Home]:
 def _peak(plan: Plan, homes: list[Home], works: dict[int, Ints]) -> Peak:
     """Where the layer works at which most bytes are alive: the first such unit."""
     layer = int(np.argmax(plan.live_bytes))
-    alive = [
-        sum(home.row_bytes * int(((home.first <= t) & (t <= home.last)).sum()) for home in homes)
-        for t in works[layer].tolist()
-    ]
-    unit = int(works[layer][int(np.argmax(alive))])
-    return Peak(layer, plan.candidates[layer].operator, unit, plan.live_bytes[layer])
+    times = works[layer]
+    alive = np.zeros(len(times), np.int64)
+    for home in homes:
+        rows = (home.first[:, np.newaxis] <= times) & (times <= home.last[:, np.newaxis])
+        alive += home.row_bytes * rows.sum(axis=0)
+    return Peak(layer, plan.candidates[layer].operator, int(times[np.argmax(alive)]), plan.live_bytes[layer])
