@@ -174,17 +174,16 @@ def _environment() -> Environment:
 
 
 def table(values: NDArray[np.generic]) -> str:
-    """Numbers as the body of a C initialiser: right-aligned, twelve int8 or eight words a row, four-space indent."""
-    number, per_row = ("%4d", 12) if values.dtype.itemsize == 1 else ("%11d", 8)
+    """Numbers as the body of a C initialiser: right-aligned, twelve of a byte or eight words a row, four-space indent;
+    unsigned ones as eight hexadecimal digits."""
+    flat, per_row = values.reshape(-1), 12 if values.dtype.itemsize == 1 else 8
     if values.dtype.kind == "u":
-        number = "0x%08x"
-    flat = values.reshape(-1).tolist()
-    row = "    " + ", ".join([number] * per_row) + ",\n"
-    full, rest = divmod(len(flat), per_row)
-    text = row * full % tuple(flat[: full * per_row])
-    if rest:
-        text += "    " + ", ".join([number] * rest) % tuple(flat[-rest:]) + ",\n"
-    return text.rstrip("\n")
+        width, text = 10, "0x" + flat.astype(">u4").tobytes().hex(",", 4).replace(",", ", 0x")
+    else:
+        width = 4 if values.dtype.itemsize == 1 else 11
+        text = ", ".join([f"%{width}d"] * flat.size) % tuple(flat.tolist())
+    row = per_row * (width + len(", "))
+    return "\n".join(f"    {text[start : start + row - len(', ')]}," for start in range(0, len(text), row))
 
 
 def c_float(value: float) -> str:
