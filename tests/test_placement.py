@@ -8,6 +8,7 @@ is an item's live row, '.' is free.
 from __future__ import annotations
 
 import itertools
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -91,6 +92,19 @@ def test_no_two_rows_alive_at_one_time_share_a_byte(items: tuple[Item, ...], ali
     assert set(offsets) == {i.name for i in items}
     assert all(offset % alignment == 0 and offset >= 0 for offset in offsets.values())
     assert all(offsets[i.name] + i.size <= size for i in items)
+
+
+@given(random_items(), st.sampled_from([0, placement.FEW_PAIRS]))
+def test_just_those_distances_are_forbidden_at_which_bytes_collide(items: tuple[Item, ...], few_pairs: int) -> None:
+    """Whether ranges are looked at pair by pair or run by run."""
+    if len(items) < 2:
+        return
+    a, b = items[:2]
+    with patch.object(placement, "FEW_PAIRS", few_pairs):
+        found = placement._conflicts((a, b)).get((0, 1), placement._Distances())
+    for distance in range(-b.size - 1, a.size + 2):
+        forbidden = ((found.low <= distance) & (distance <= found.high)).any()
+        assert forbidden == bool(collisions((a, b), {a.name: 0, b.name: distance}))
 
 
 @given(random_items())
@@ -180,7 +194,7 @@ def test_columns_that_a_unit_makes_of_columns_lie_each_on_its_own() -> None:
     b = tensor("b", 8, [(0, 4), (0, 4)], over="a")
     free = [shift for shift in range(-16, 17, 8) if collisions((a, b), {"a": 0, "b": shift}) == []]
     assert free == [-16, 0, 16]
-    forbidden = placement._forbidden(a, b)
+    forbidden = placement._conflicts((a, b))[0, 1]
     allowed = [
         s
         for s in range(-16, 17, 8)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 ALIGN = 8
 FEW = 5  # items of which all orders are tried
+FEW_PAIRS = 4096  # of ranges, of which each is looked at
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +45,11 @@ class _Distances:
 
     low: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
     high: Ints = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    @property
+    def mirrored(self) -> _Distances:
+        """Of b and a."""
+        return _Distances(-self.high[::-1], -self.low[::-1])
 
 
 def place(
@@ -124,24 +130,48 @@ def least_bytes(items: tuple[Item, ...], alignment: int = ALIGN) -> int:
 
 def _conflicts(items: tuple[Item, ...]) -> dict[tuple[int, int], _Distances]:
     spans = [(int(i.first.min()), int(i.last.max())) for i in items]
+    runs = [_runs(item) for item in items]
     result = {}
-    for a in range(len(items)):
-        for b in range(a + 1, len(items)):
-            if spans[a][0] <= spans[b][1] and spans[b][0] <= spans[a][1]:
-                distances = _forbidden(items[a], items[b])
-                if len(distances.low):
-                    result[a, b] = distances
-                    result[b, a] = _Distances(-distances.high[::-1], -distances.low[::-1])
+    for a, b in itertools.combinations(range(len(items)), 2):
+        if spans[a][0] <= spans[b][1] and spans[b][0] <= spans[a][1]:
+            if len(runs[a]) < len(runs[b]):
+                distances = _forbidden(items[b], items[a], runs[a]).mirrored
+            else:
+                distances = _forbidden(items[a], items[b], runs[b])
+            if len(distances.low):
+                result[a, b], result[b, a] = distances, distances.mirrored
     return result
 
 
-def _forbidden(a: Item, b: Item) -> _Distances:
-    meet = (a.first[:, None] <= b.last) & (b.first <= a.last[:, None])
-    i, j = np.nonzero(meet)
-    if not len(i):
-        return _Distances()
-    low, high = a.begin[i] - b.end[j] + 1, a.end[i] - b.begin[j] - 1
-    if a.over == b.name or b.over == a.name:
+def _runs(item: Item) -> Ints:
+    """Where ranges begin that stand one behind the other, without a gap, and are written and die in that order; each
+    is a run by itself where not all ranges are written and die in order."""
+    ascends = (item.first[1:] >= item.first[:-1]).all() and (item.last[1:] >= item.last[:-1]).all()
+    breaks = (item.begin[1:] != item.end[:-1]) | (not ascends)
+    return np.flatnonzero(np.append(True, breaks))
+
+
+def _meetings(a: Item, b: Item, runs: Ints) -> tuple[Ints, Ints, Ints]:
+    """(i, j, k): range i of ``a`` is alive at one time with all of the ranges j..k of ``b``, of one of its ``runs``."""
+    if len(runs) == len(b.begin) or len(a.begin) * len(b.begin) <= FEW_PAIRS:
+        i, j = np.nonzero((a.first[:, None] <= b.last) & (b.first <= a.last[:, None]))
+        return i, j, j
+    begin, end = np.searchsorted(b.last, a.first), np.searchsorted(b.first, a.last, "right")
+    i = np.flatnonzero(begin < end)
+    begin, end = begin[i], end[i]
+    first = np.searchsorted(runs, begin, "right") - 1
+    counts = np.searchsorted(runs, end) - first
+    i, begin, end = (np.repeat(values, counts) for values in (i, begin, end))
+    run = np.repeat(first - np.cumsum(counts) + counts, counts) + np.arange(len(i))
+    return i, np.maximum(begin, runs[run]), np.minimum(end, np.append(runs[1:], len(b.begin))[run]) - 1
+
+
+def _forbidden(a: Item, b: Item, runs: Ints) -> _Distances:
+    """Of ranges that follow each other in a run of ``b`` the forbidden distances follow each other too."""
+    over = a.over == b.name or b.over == a.name
+    i, j, k = _meetings(a, b, np.arange(len(b.begin)) if over else runs)
+    low, high = a.begin[i] - b.end[k] + 1, a.end[i] - b.begin[j] - 1
+    if over:
         reader, writer = (b, a) if a.over == b.name else (a, b)
         r, w = (j, i) if a.over == b.name else (i, j)
         touch = (r == w) & (reader.last[r] == writer.first[w]) & (a.end[i] - a.begin[i] == b.end[j] - b.begin[j])
