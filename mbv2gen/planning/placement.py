@@ -52,6 +52,15 @@ class _Distances:
         return _Distances(-self.high[::-1], -self.low[::-1])
 
 
+@dataclass(frozen=True, eq=False)
+class _Conflicts:
+    """Of an item with ``others``: its offset less theirs must not be in low..high."""
+
+    others: Ints
+    low: Ints
+    high: Ints
+
+
 def place(
     items: tuple[Item, ...],
     alignment: int = ALIGN,
@@ -67,7 +76,7 @@ def place(
     """
     if not items:
         return {}, 0
-    conflicts = _conflicts(items)
+    conflicts = _by_item(_conflicts(items), len(items))
     bound = max(goal, least_bytes(items, alignment))
     best: tuple[int, dict[int, int]] | None = None
     seeded = {i: seed[item.name] for i, item in enumerate(items) if seed and item.name in seed}
@@ -195,32 +204,46 @@ def _merged(low: Ints, high: Ints) -> _Distances:
     return _Distances(low[starts], reach[ends])
 
 
+def _by_item(conflicts: dict[tuple[int, int], _Distances], count: int) -> list[_Conflicts]:
+    found: list[list[tuple[int, _Distances]]] = [[(item, _Distances())] for item in range(count)]
+    for (a, b), distances in conflicts.items():
+        found[b].append((a, distances))
+    return [
+        _Conflicts(
+            np.repeat([a for a, _ in pairs], [len(distances.low) for _, distances in pairs]),
+            np.concatenate([distances.low for _, distances in pairs]),
+            np.concatenate([distances.high for _, distances in pairs]),
+        )
+        for pairs in found
+    ]
+
+
 def _greedy(
-    items: tuple[Item, ...],
-    order: list[int],
-    conflicts: dict[tuple[int, int], _Distances],
-    alignment: int,
-    start: Mapping[int, int],
+    items: tuple[Item, ...], order: list[int], conflicts: list[_Conflicts], alignment: int, start: Mapping[int, int]
 ) -> dict[int, int]:
     offsets = dict(start)
     bottom = min(offsets.values(), default=0)
     top = max((offset + items[i].size for i, offset in offsets.items()), default=0)
+    at, is_placed = np.zeros(len(items), np.int64), np.zeros(len(items), bool)
+    at[list(offsets)], is_placed[list(offsets)] = list(offsets.values()), True
     for index in order:
-        pairs = [(offsets[other], conflicts[other, index]) for other in offsets if (other, index) in conflicts]
-        offset = _best_offset(items[index].size, pairs, bottom, top, alignment) if offsets else 0
-        offsets[index] = offset
-        bottom, top = min(bottom, offset), max(top, offset + items[index].size)
+        others, low, high = conflicts[index].others, conflicts[index].low, conflicts[index].high
+        here = is_placed[others]
+        base = at[others[here]]
+        size = items[index].size
+        offset = _best_offset(size, base + low[here], base + high[here], bottom, top, alignment) if offsets else 0
+        offsets[index] = at[index] = offset
+        is_placed[index] = True
+        bottom, top = min(bottom, offset), max(top, offset + size)
     return offsets
 
 
-def _best_offset(size: int, pairs: list[tuple[int, _Distances]], bottom: int, top: int, alignment: int) -> int:
-    """The offset outside all forbidden intervals that lengthens the arena, now bottom..top, least; of those the
-    lowest."""
+def _best_offset(size: int, low: Ints, high: Ints, bottom: int, top: int, alignment: int) -> int:
+    """The offset outside all forbidden intervals low..high that lengthens the arena, now bottom..top, least; of those
+    the lowest."""
     ends = np.array([bottom, _align_up(top - size, alignment) - alignment])
-    if not pairs:
+    if not len(low):
         return _least_growth(ends, size, bottom, top)
-    low = np.concatenate([offset + distances.low for offset, distances in pairs])
-    high = np.concatenate([offset + distances.high for offset, distances in pairs])
     choices = np.concatenate([-(-(high + 1) // alignment) * alignment, (low - 1) // alignment * alignment, ends])
     sort = np.argsort(low)
     reach = np.maximum.accumulate(high[sort])
