@@ -8,7 +8,7 @@ tight, and the others use the room that is there anyway.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 
 from mbv2gen.candidates import choose
@@ -21,6 +21,7 @@ from mbv2gen.planning.timeline import Problem
 from mbv2gen.quantized_network import QuantizedNetwork
 
 Options = dict[str, tuple[Candidate, ...]]
+Known = dict[Hashable, Plan]  # what searches of one network have placed: they come to the same paths
 
 
 def plan_for(
@@ -38,8 +39,10 @@ def plan_for(
     Raises Mbv2genError where no plan keeps within the objective's limit.
     """
 
+    known: Known = {}
+
     def found(aim: Objective) -> Plan:
-        search = _Search(network, options, (*aim.styles, *aim.arena_styles), feed, keep_input, input_align)
+        search = _Search(network, options, (*aim.styles, *aim.arena_styles), feed, keep_input, known, input_align)
         return search.found(aim)
 
     best = found(objective)
@@ -57,11 +60,12 @@ def front(
 ) -> tuple[Plan, ...]:
     """The plans that no other beats in arena and instructions at once, the fastest first; those that recompute take
     less memory than all others."""
-    search = _Search(network, options, RAM.styles, feed, keep_input)
+    known: Known = {}
+    search = _Search(network, options, RAM.styles, feed, keep_input, known)
     found = list(search.plans(RAM.styles, search.least_bytes(SPEED.styles)))
     found.append(search.best(RAM))
     if _can_recompute(options):
-        recomputing = _Search(network, options, RECOMPUTING.styles, feed, keep_input)
+        recomputing = _Search(network, options, RECOMPUTING.styles, feed, keep_input, known)
         found += recomputing.plans(RECOMPUTING.styles, min(plan.arena_bytes for plan in found) - ARENA_ALIGN)
         found.append(recomputing.best(RECOMPUTING))
     best: list[Plan] = []
@@ -76,7 +80,7 @@ def _can_recompute(options: Options) -> bool:
 
 
 class _Search:
-    """The pieces of a network with one kit of kernels a style."""
+    """The pieces of a network with one kit of kernels a style; ``known`` is of searches of the same run of it."""
 
     def __init__(
         self,
@@ -85,6 +89,7 @@ class _Search:
         styles: tuple[Style, ...],
         feed: str,
         keep_input: bool,
+        known: Known,
         input_align: int = 1,
     ) -> None:
         chosen = {style: choose(network, options, style) for style in styles}
@@ -93,6 +98,7 @@ class _Search:
         problems = tuple(Problem.of(network, kit, feed=feed, keep_input=keep_input) for kit in kits)
         self._problem = problems[0]
         self._pieces = Pieces(problems)
+        self._known = known
         self._input, self._input_align = network.inputs[0], input_align
 
     def found(self, objective: Objective) -> Plan:
@@ -159,8 +165,13 @@ class _Search:
 
     def _placed(self, path: Path, enough: int = 0) -> Plan:
         """The plan of these pieces; in ``enough`` bytes is as good as in less."""
-        problem, (largest, offsets) = self._problem.with_kernels(self._pieces.kernels(path)), self._pieces.largest(path)
-        return placed(problem, [piece.end for piece in path], max(largest, enough), offsets)
+        kernels, ends = self._pieces.kernels(path), tuple(piece.end for piece in path)
+        largest, offsets = self._pieces.largest(path)
+        goal = max(largest, enough)
+        key = kernels, ends, goal, tuple(offsets.items())
+        if key not in self._known:
+            self._known[key] = placed(self._problem.with_kernels(kernels), ends, goal, offsets)
+        return self._known[key]
 
     def _kits(self, styles: tuple[Style, ...]) -> list[int]:
         return sorted({self._kit[style] for style in styles})
