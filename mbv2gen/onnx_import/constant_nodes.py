@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Computes ONNX nodes whose inputs are all constants, with ONNX's own reference implementation: all but Constant."""
+"""Computes ONNX nodes whose inputs are all constants, with ONNX's own reference implementation where they compute."""
 
 from __future__ import annotations
 
