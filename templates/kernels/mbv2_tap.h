@@ -60,19 +60,18 @@ static inline void mbv2_tap_pixel(const mbv2_tap_layer *tap, const uint8_t *row,
                                   unsigned layer, unsigned y, unsigned x) {
     const unsigned all = tap->order ? tap->c + tap->c % 2 : tap->c, begin = group * tap->positions;
     const unsigned count = all - begin < tap->positions ? all - begin : tap->positions;
-    int8_t values[64];
-    uint8_t here[64];
+    int8_t values[32];
     for (unsigned first = 0; first < tap->c; first += (unsigned)sizeof values) {
         const unsigned end = tap->c - first < sizeof values ? tap->c - first : (unsigned)sizeof values;
-        for (unsigned i = 0; i < end; i++) here[i] = 0;
+        uint32_t here = 0; /* a bit a value */
         for (unsigned k = 0; k < count; k++) {
             const unsigned channel = tap->order ? (unsigned)tap->order[begin + k] : k; /* -1, nothing, is large */
             if (channel - first >= end) continue;
             values[channel - first] = mbv2_tap_value(tap, row, count + count % 2, at, k);
-            here[channel - first] = 1;
+            here |= (uint32_t)1 << (channel - first);
         }
         for (unsigned i = 0, from = 0; i < end; from = ++i) {
-            while (i < end && here[i]) i++;
+            while (i < end && here >> i & 1u) i++;
             if (i > from) mbv2_tap(layer, y, x * tap->c + first + from, values + from, i - from);
         }
     }
