@@ -26,6 +26,7 @@ from mbv2gen.planning.work import Work
 def plane_work(work: Work, groups: ChannelGroups) -> Work:
     """The work of a 1x1 convolution, of which each unit makes the planes of one group of channels."""
     assert isinstance(work.packed, PackedRelu)
+    assert groups.count == 1 or not work.packed.general.positions, "the contract applies only where there are none"
     fields: Fields = (
         ("conv", work.fields),
         ("group", groups.size),

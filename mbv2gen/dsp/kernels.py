@@ -131,7 +131,8 @@ def takes_expand_to_groups(groups: int) -> Applies:
         assert isinstance(operator, QConv2D)
         if not ChannelGroups(len(operator.bias), groups).are_full or not takes_planes(operator, network, known):
             return False
-        return not relu_parameters(known.layer(operator), unpacked=False, solver=False).general.any()
+        forms = (relu_parameters(known.layer(operator), unpacked=u, solver=False) for u in (False, True))
+        return not any(form.general.any() for form in forms)
 
     return takes
 

@@ -99,9 +99,9 @@ class Contract:
     that it must survive from unit to unit; ``reduces``: the output's only row is complete with the last unit, and with
     ``accumulates`` it grows there from the first on; ``in_place``: the output row may lie exactly on the row of input
     0. ``whole_input``: every unit reads all rows; ``wide``: it trades memory for instructions, so that the planner
-    takes it only where the arena does not grow; ``groups``: the expanded channels are made, convolved and used up in so
-    many groups, one after the other; ``tight``: it trades instructions for memory, its unit is a column of
-    four pixels; ``recomputes``: of those the ones that make rows anew for every row of windows, or read such;
+    takes it only where the arena does not grow; ``groups``: the channels of the expanded tensor are made, convolved
+    and used up in so many groups, one after the other; ``tight``: it trades instructions for memory, its unit is a
+    column of four pixels; ``recomputes``: of those the ones that make rows anew for every row of windows, or read such;
     ``special``: another body does the same work, so that ``--optimize size`` does without it.
     ``in_pairs``: it reads the channels of rows NHWC by twos, of an odd number one byte beyond the last.
     ``pixels``: how many outputs, of a row or band, one reading of the weights serves. ``weight_bits``: of the weights
@@ -187,35 +187,32 @@ def accesses(candidate: Candidate, operator: QOperator, network: QuantizedNetwor
 
 
 def units(candidate: Candidate, operator: QOperator, network: QuantizedNetwork) -> int:
-    """How many units an operator runs in: its output's rows, or its input's where it reduces them."""
+    """How many units an operator runs in: its output's rows, once a group of channels where it adds such up, or its
+    input's rows where it reduces them."""
     if candidate.contract.reduces:
         return candidate.input_layout.rows(network.shape(operator.inputs[0]))
     made = candidate.output_layout.rows(network.shape(operator.outputs[0])) // band(candidate, operator, network)
-    if _adds_groups(candidate):
-        return made * candidate.contract.groups
     if candidate.contract.tight and isinstance(candidate.output_layout, RowNHWC):
         return made * (network.shape(operator.outputs[0])[1] // 4)
-    return made
+    return made * _groups_added(candidate)
 
 
 def idle_units(candidate: Candidate, operator: QOperator, network: QuantizedNetwork) -> int:
     """Units at the beginning that complete no row yet: of a reducing kernel all but the last, of one that adds up
     groups of channels those of all groups but the last."""
-    if candidate.contract.reduces:
-        return units(candidate, operator, network) - 1
-    groups = candidate.contract.groups if _adds_groups(candidate) else 1
-    return units(candidate, operator, network) // groups * (groups - 1)
+    count = units(candidate, operator, network)
+    return count - 1 if candidate.contract.reduces else count - count // _groups_added(candidate)
 
 
 def scratch_parts(candidate: Candidate, operator: QOperator, network: QuantizedNetwork) -> int:
     """Into how many equal parts an operator's scratch is cut; its units take them in turn, the first of each again."""
-    return (
-        units(candidate, operator, network) - idle_units(candidate, operator, network) if _adds_groups(candidate) else 1
-    )
+    groups = _groups_added(candidate)
+    return units(candidate, operator, network) // groups if groups > 1 else 1
 
 
-def _adds_groups(candidate: Candidate) -> bool:
-    return candidate.contract.keeps_scratch and candidate.contract.groups > 1
+def _groups_added(candidate: Candidate) -> int:
+    """How many groups of channels a kernel adds up in the scratch that it keeps."""
+    return candidate.contract.groups if candidate.contract.keeps_scratch else 1
 
 
 def band(candidate: Candidate, operator: QOperator, network: QuantizedNetwork) -> int:
