@@ -9,7 +9,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 help:
 	@echo "make demo    compile the example for a Cortex-M7 and prove it on the host and in QEMU"
 	@echo "make test    ruff, mypy and the tests (some 8 minutes on 2 cores, with ccache)"
-	@echo "make prove   the long checks: all images on all networks"
+	@echo "make prove   the long checks: all images on all networks (some 20 minutes on 2 cores)"
 	@echo "make bench   instructions, bytes and exactness on the emulated boards -> docs/benchmarks.md"
 	@echo "make mix     what the executed instructions of each body are for -> docs/instruction_mix.md"
 	@echo "make memory  the arena of many networks -> docs/memory.md"

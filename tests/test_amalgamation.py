@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 from four_bits import with_four_bits
-from mobilenets import mobilenet_v2
+from mobilenets import mobilenet_v2, one_block
 from planned import planned_tight
 from processes import successful
 from small_models import write_network, write_program
+from test_channel_groups import in_groups
 from test_packages import STRICT
 from test_recomputing import names, recomputing
 from toy_network import needs_host_compiler
@@ -25,7 +26,7 @@ from mbv2gen.packages.contents import Contents, PackedNetwork
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> list[OutputFolder]:
     """Networks that bring sources of all families: plain ones, weights of 8 and 4 bits in one, few bodies, columns,
-    windows."""
+    windows, planes of channels in groups."""
     place = tmp_path_factory.mktemp("networks")
     network = mobilenet_v2(0.35, 32, 10, padding="same")
     pointwise = [operator.name for operator in network.operators if operator.kind == "pointwise"]
@@ -36,6 +37,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> list[OutputFolder]:
         write_network(mixed, place / "few", optimize="size"),
         write_program(planned_tight(mixed, names(mixed), feed="rows"), place / "columns"),
         write_program(recomputing(mixed, feed="rows"), place / "windows"),
+        write_program(in_groups(one_block((6, 6), 1, "torch", residual=True), 2), place / "groups"),
     ]
 
 
@@ -46,6 +48,8 @@ def test_the_networks_of_these_tests_bring_sources_of_all_families(folders: list
         "mbv2_dsp_four_bits_few.h",
         "mbv2_columns_s8_dsp.c",
         "mbv2_windows_s8_dsp.c",
+        "mbv2_planes_s8_dsp.c",
+        "mbv2_conv_1x1_partial_s8_dsp.c",
     }
     assert {*wanted, "mbv2_conv_1x1_s8.c", "mbv2_dsp_twins.c"} <= names
 

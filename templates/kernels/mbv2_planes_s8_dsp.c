@@ -12,7 +12,7 @@ enum { PLANE6_BYTES = 44, PLANE6_LEAD = 8, PLANE3_BYTES = 12 };
 static inline uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
 /* All pixels of the channels of `layer`: pixels in linear order, four at a time, a word a channel. */
-static void expand(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint8_t *out) {
+static void write_planes(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint8_t *out) {
     const int8_t *in = mbv2_row(arena, &layer->input, 0);
     int16_t *tile = (int16_t *)(void *)(arena + layer->tile);
     const uint32_t channels = layer->channels + (layer->own ? layer->own->channels : 0u);
@@ -44,7 +44,7 @@ void mbv2_conv_1x1_planes_s8_dsp(const mbv2_conv_1x1_planes_dsp *layer, uint8_t 
         own.stream += own_first / 2 * layer->own_pair_words;
         part.own = own.channels ? &own : NULL;
     }
-    expand(&part, arena, (uint8_t *)mbv2_row(arena, &layer->conv.output, unit));
+    write_planes(&part, arena, (uint8_t *)mbv2_row(arena, &layer->conv.output, unit));
 }
 
 /* Stride 1 on 6x6: two rows of a group's planes, of each plane three words further on; otherwise a whole output plane. */
