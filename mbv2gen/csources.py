@@ -40,6 +40,8 @@ _DSP = ("mbv2_dsp.h", "mbv2_dsp_bodies.h", "mbv2_dsp_rows.c", "mbv2_dsp_twins.h"
 _FILES = {  # of kernels that share one
     "conv_1x1_planes_s8_dsp": "planes_s8_dsp",
     "depthwise_conv_planes_s8_dsp": "planes_s8_dsp",
+    "conv_1x1_plane_groups_s8_dsp": "plane_groups_s8_dsp",
+    "depthwise_conv_plane_groups_s8_dsp": "plane_groups_s8_dsp",
     "conv_1x1_columns_s8_dsp": "columns_s8_dsp",
     "depthwise_conv_columns_s8_dsp": "columns_s8_dsp",
     "conv_1x1_windows_s8_dsp": "windows_s8_dsp",
@@ -121,7 +123,8 @@ def render(program: Program, name: str, command: str) -> dict[str, str]:
 def kernel_files(program: Program) -> tuple[str, ...]:
     """The kernel files a program needs, and only those."""
     dot = tuple(header for header, bodies in _DOT.items() if bodies & set(program.bodies))
-    bodies = sorted({_FILES.get(body, body) for body in program.bodies})
+    bodies = {_FILES.get(body, body) for body in program.bodies}
+    bodies |= {"planes_s8_dsp"} if "plane_groups_s8_dsp" in bodies else set()
     inner = program.inner_bodies
     dsp = _DSP if inner else ()
     structs = {struct for call in program.calls for _, struct, _ in call.work.structs}
@@ -134,7 +137,7 @@ def kernel_files(program: Program) -> tuple[str, ...]:
     pixels = program.network.pixel_input
     resize = ("mbv2_pixels.h", "mbv2_pixels.c") if pixels is not None and pixels.resize in INTEGER_RESIZES else ()
     optional = (*resize, *dot, *dsp, *four_bits, *general, *few, *few_halves, *sums)
-    return (*COMMON, *optional, *(f"mbv2_{body}.c" for body in bodies))
+    return (*COMMON, *optional, *(f"mbv2_{body}.c" for body in sorted(bodies)))
 
 
 def _needs(program: Program) -> list[Need]:

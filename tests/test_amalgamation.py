@@ -49,6 +49,7 @@ def test_the_networks_of_these_tests_bring_sources_of_all_families(folders: list
         "mbv2_columns_s8_dsp.c",
         "mbv2_windows_s8_dsp.c",
         "mbv2_planes_s8_dsp.c",
+        "mbv2_plane_groups_s8_dsp.c",
         "mbv2_conv_1x1_partial_s8_dsp.c",
     }
     assert {*wanted, "mbv2_conv_1x1_s8.c", "mbv2_dsp_twins.c"} <= names

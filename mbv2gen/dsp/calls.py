@@ -29,7 +29,7 @@ from mbv2gen.dsp.call_fields import (
     tables_of,
 )
 from mbv2gen.dsp.depthwise_calls import COLUMNS_STRUCT, depthwise_call
-from mbv2gen.dsp.group_calls import partial_work, plane_work
+from mbv2gen.dsp.group_calls import groups_work, partial_work
 from mbv2gen.dsp.kernels import DSP, NARROW, stem_tile_bytes
 from mbv2gen.dsp.packing import PackedLinear, PackedRelu, pack_depthwise, pack_linear, pack_relu
 from mbv2gen.dsp.ranges import Layer, Ranges
@@ -55,7 +55,9 @@ from mbv2gen.quantized_network import (
 )
 
 DSP_BODIES = frozenset(contract.body for contract in DSP)
-RELU_BODIES = frozenset(f"conv_1x1_{to}_s8_dsp" for to in ("lines", "columns", "windows", "planes", "sums"))
+RELU_BODIES = frozenset(
+    f"conv_1x1_{to}_s8_dsp" for to in ("lines", "columns", "windows", "planes", "plane_groups", "sums")
+)
 
 
 class DspPacker:
@@ -99,8 +101,8 @@ class DspPacker:
             return grouped(work, "stem", group)
         if body in RELU_BODIES:
             work = self._relu(operator, body, canonical, inputs[0], output, scratch or 0)
-            if isinstance(output.layout, Planes):
-                return plane_work(work, output.layout.channels(self._network.shape(operator.outputs[0])))
+            if isinstance(output.layout, Planes) and output.layout.groups > 1:
+                return groups_work(work, output.layout.channels(self._network.shape(operator.outputs[0])))
             return grouped(work, "conv", group)
         return self._linear(operator, canonical, rows, inputs[0].layout, scratch)
 

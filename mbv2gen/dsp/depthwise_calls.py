@@ -14,7 +14,7 @@ from mbv2gen.packing.fields import Fields, Symbol, TableName
 from mbv2gen.packing.plain_calls import rows_field
 from mbv2gen.plan import Buffer
 from mbv2gen.planning.kernels import Candidate
-from mbv2gen.planning.layouts import Planes, PlaneTiles, UInt8Lines
+from mbv2gen.planning.layouts import Layout, Planes, PlaneTiles, UInt8Lines
 from mbv2gen.planning.ring_columns import RingColumns4, WindowColumns4
 from mbv2gen.quantized_network import QDepthwiseConv2D, QuantizedNetwork
 
@@ -57,13 +57,7 @@ def depthwise_call(
     if isinstance(layout, RingColumns4 | WindowColumns4):
         return COLUMNS_STRUCT, _columns_fields(operator, packed, shape, inputs, output)
     if isinstance(layout, Planes):
-        body = Symbol(f"mbv2_{plane_body(operator, shape[:2])}_dsp")
-        stream = ("stream", table("stream", packed.stream))
-        tiles = output.layout
-        assert isinstance(tiles, PlaneTiles)
-        groups = (("group", layout.channels(shape).size), ("bands", tiles.bands(w.output_size(*shape[:2]) + shape[2:])))
-        lead = ("lead", layout.lead(shape))
-        return "mbv2_depthwise_planes_dsp", (*rows, ("body", body), stream, channels, *groups, lead)
+        return _on_planes(operator, packed, shape, layout, output.layout, rows)
     width = w.output_size(shape[0], shape[1])[1]
     body, rest = bodies.of_depthwise_row(_form(operator), width)
     conv: Fields = (
@@ -90,6 +84,24 @@ def depthwise_call(
         ("in_c", shape[2]),
         ("pad_top", w.pad_top),
     )
+
+
+def _on_planes(
+    operator: QDepthwiseConv2D, packed: PackedDepthwise, shape: Shape, planes: Planes, tiles: Layout, rows: Fields
+) -> tuple[str, Fields]:
+    """``rows`` are the fields of input and output; of groups of channels a unit takes a part."""
+    assert isinstance(tiles, PlaneTiles)
+    conv: Fields = (
+        *rows,
+        ("body", Symbol(f"mbv2_{plane_body(operator, shape[:2])}_dsp")),
+        ("stream", table("stream", packed.stream)),
+        ("channels", packed.stream.channels),
+        ("lead", planes.lead(shape)),
+    )
+    if planes.groups == 1:
+        return "mbv2_depthwise_planes_dsp", conv
+    bands = tiles.bands((*operator.window.output_size(shape[0], shape[1]), shape[2]))
+    return "mbv2_depthwise_groups_dsp", (("conv", conv), ("group", planes.channels(shape).size), ("bands", bands))
 
 
 def _form(operator: QDepthwiseConv2D) -> str:

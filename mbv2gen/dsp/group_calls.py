@@ -23,17 +23,17 @@ from mbv2gen.planning.layouts import PlaneTiles
 from mbv2gen.planning.work import Work
 
 
-def plane_work(work: Work, groups: ChannelGroups) -> Work:
+def groups_work(work: Work, groups: ChannelGroups) -> Work:
     """The work of a 1x1 convolution, of which each unit makes the planes of one group of channels."""
     assert isinstance(work.packed, PackedRelu)
-    assert groups.count == 1 or not work.packed.general.positions, "the contract applies only where there are none"
+    assert not work.packed.general.positions, "the contract applies only where there are none"
     fields: Fields = (
         ("conv", work.fields),
         ("group", groups.size),
         ("pair_words", _pair_words(work.packed.common)),
         ("own_pair_words", _pair_words(work.packed.own)),
     )
-    return replace(work, struct="mbv2_conv_1x1_planes_dsp", fields=fields)
+    return replace(work, struct="mbv2_conv_1x1_groups_dsp", fields=fields)
 
 
 def _pair_words(stream: Stream) -> int:

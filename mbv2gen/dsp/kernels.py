@@ -218,11 +218,11 @@ EITHER = (8, 4)  # bits of weights: bodies differ, kernels do not
 # fmt: off
 _IN_GROUPS: tuple[Contract, ...] = tuple(contract for groups in GROUPS for contract in (
     Contract(
-        "conv_1x1_planes_s8_dsp", "pointwise", RowNHWC, Planes, per_mac(0.85, 4), takes_expand_to_groups(groups),
+        "conv_1x1_plane_groups_s8_dsp", "pointwise", RowNHWC, Planes, per_mac(0.85, 4), takes_expand_to_groups(groups),
         _tile_bytes, whole_input=True, wide=True, groups=groups, in_pairs=True,
     ),
     Contract(
-        "depthwise_conv_planes_s8_dsp", "depthwise", Planes, PlaneTiles, per_mac(1.3, 0),
+        "depthwise_conv_plane_groups_s8_dsp", "depthwise", Planes, PlaneTiles, per_mac(1.3, 0),
         takes_depthwise_groups(groups), wide=True, groups=groups, pixels=6,
     ),
     Contract(

@@ -28,9 +28,9 @@ def dsp_rows_read(call: Call, unit: int) -> list[tuple[int, int | None]]:
         return [(0, r) for r in range(call.inputs[0].layout.rows(call.input_shape))]
     if call.body in ("conv_1x1_sums_s8_dsp", "mean_sums_s8_dsp"):
         return [(0, unit)]
-    if call.body == "conv_1x1_planes_s8_dsp":
+    if isinstance(call.output.layout, Planes):
         return [(0, r) for r in range(call.input_shape[0])]
-    if call.body == "depthwise_conv_planes_s8_dsp":
+    if isinstance(call.inputs[0].layout, Planes):
         return [(0, unit // call.unit_columns)]
     if isinstance(call.inputs[0].layout, PlaneTiles):
         return [(0, unit)]

@@ -126,25 +126,30 @@ typedef struct mbv2_depthwise_columns_dsp {
     uint8_t stride, pad_top, pad_left, above;
 } mbv2_depthwise_columns_dsp;
 
-/* Kernels on planes of 6x6 or 3x3 pixels may take the expanded channels in groups, one after the other: a row of planes, or
- * of tiles, is then of `group` channels, of the last group of those that are left. */
-
-/* 1x1 convolution to planes. */
-typedef struct mbv2_conv_1x1_planes_dsp {
-    mbv2_conv_1x1_dsp conv;
-    uint16_t group;                      /* even */
-    uint16_t pair_words, own_pair_words; /* of a pair of channels in both streams */
-} mbv2_conv_1x1_planes_dsp;
-
-/* Depthwise 3x3 on planes, to tiles in linear order; of a plane `bands` units make a part each. */
+/* Depthwise 3x3 on planes of 6x6 or 3x3, to tiles in linear order. */
 typedef struct mbv2_depthwise_planes_dsp {
     mbv2_rows input;
     mbv2_rows output;
     mbv2_dw_plane_body *body;
     const uint32_t *stream;
-    uint16_t channels, group, bands; /* channels: even */
-    uint16_t lead;                   /* bytes in front of the first plane */
+    uint16_t channels, lead; /* channels: even; lead: bytes in front of the first plane */
 } mbv2_depthwise_planes_dsp;
+
+/* The kernels on planes where the expanded channels come in groups, one after the other: a row of planes, or of tiles, is
+ * of `group` channels, of the last group of those that are left. */
+
+/* 1x1 convolution to planes. */
+typedef struct mbv2_conv_1x1_groups_dsp {
+    mbv2_conv_1x1_dsp conv;
+    uint16_t group;                      /* even */
+    uint16_t pair_words, own_pair_words; /* of a pair of channels in both streams */
+} mbv2_conv_1x1_groups_dsp;
+
+/* Depthwise 3x3 on planes; of a plane `bands` units make a part each. */
+typedef struct mbv2_depthwise_groups_dsp {
+    mbv2_depthwise_planes_dsp conv;
+    uint16_t group, bands;
+} mbv2_depthwise_groups_dsp;
 
 /* 1x1 convolution of tiles of groups of channels: what a group gives is added to `sums`, int32 [pixel][output], an odd number
  * of outputs filled up; the last group's units make rows NHWC of them. A unit is a band of pixels of a group. */
@@ -209,7 +214,9 @@ MBV2_CODE_ATTRIBUTE void mbv2_conv_1x1_windows_s8_dsp(const mbv2_conv_1x1_column
 MBV2_CODE_ATTRIBUTE void mbv2_conv_stem_windows_s8_dsp(const mbv2_conv_stem_columns_dsp *layer, uint8_t *arena, uint32_t unit);
 MBV2_CODE_ATTRIBUTE void mbv2_depthwise_conv_windows_s8_dsp(const mbv2_depthwise_columns_dsp *layer, uint8_t *arena, uint32_t unit);
 MBV2_CODE_ATTRIBUTE void mbv2_conv_1x1_partial_s8_dsp(const mbv2_conv_1x1_partial_dsp *layer, uint8_t *arena, uint32_t unit);
-MBV2_CODE_ATTRIBUTE void mbv2_conv_1x1_planes_s8_dsp(const mbv2_conv_1x1_planes_dsp *layer, uint8_t *arena, uint32_t unit);
+MBV2_CODE_ATTRIBUTE void mbv2_conv_1x1_planes_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
+MBV2_CODE_ATTRIBUTE void mbv2_conv_1x1_plane_groups_s8_dsp(const mbv2_conv_1x1_groups_dsp *layer, uint8_t *arena, uint32_t unit);
+MBV2_CODE_ATTRIBUTE void mbv2_depthwise_conv_plane_groups_s8_dsp(const mbv2_depthwise_groups_dsp *layer, uint8_t *arena, uint32_t unit);
 MBV2_CODE_ATTRIBUTE void mbv2_depthwise_conv_planes_s8_dsp(const mbv2_depthwise_planes_dsp *layer, uint8_t *arena, uint32_t unit);
 MBV2_CODE_ATTRIBUTE void mbv2_conv_1x1_sums_s8_dsp(const mbv2_conv_1x1_dsp *layer, uint8_t *arena, uint32_t unit);
 MBV2_CODE_ATTRIBUTE void mbv2_mean_sums_s8_dsp(const mbv2_mean_sums_dsp *layer, uint8_t *arena, uint32_t unit);
