@@ -194,6 +194,9 @@ def test_c_of_a_random_network_equals_numpy_in_every_row(seed: int, tmp_path: Pa
     complete, rng = random_planes(seed)
     assert split_calls(complete)
     folder = write_program(complete, tmp_path / "out")
+    groups = {call.channel_groups for call in complete.calls if call.operator in split_calls(complete)}
+    assert f"in {groups.pop()} groups of channels" in (folder.path / f"{folder.name}.c").read_text()
+    assert not groups
     inputs = random_images(rng, complete.network.shape(complete.network.inputs[0]), 1)
     result = verify(folder, Place(None), iter([inputs]), 1)
     assert (result.difference, result.poisoned) == (None, True)

@@ -199,6 +199,7 @@ def test_pareto_lists_plans_that_make_rows_again_and_a_limit_takes_one(tmp_path:
     points = json.loads(command(capsys, "pareto", model, *words).out)["plans"]
     least, ram = points[-1], next(point for point in points if "ram" in point["optimize"])
     assert (ram["macs_again"], least["optimize"]) == (0, [])
+    assert all(point["blocks_in_groups"] == 0 for point in points)  # its planes are too large
     assert least["macs_again"] > 0
     assert f"{least['macs_again']:,}" in command(capsys, "pareto", model, *words[:-1]).out
     limit = ("--arena-limit", least["arena_bytes"], "-o", tmp_path / "out")
