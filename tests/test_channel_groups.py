@@ -28,7 +28,7 @@ from mbv2gen.network import Window
 from mbv2gen.packing.check import check_packing
 from mbv2gen.plan import plan
 from mbv2gen.planning.channel_order import ChannelGroups
-from mbv2gen.planning.kernels import GROUPS, PLAIN
+from mbv2gen.planning.kernels import GROUPS, PLAIN, split_blocks
 from mbv2gen.planning.layouts import Planes, PlaneTiles
 from mbv2gen.planning.objective import BALANCED, LEAN, RAM, SPLIT, Objective
 from mbv2gen.planning.trade_offs import plan_for
@@ -179,7 +179,8 @@ def test_splits_are_taken_where_they_win() -> None:
     lean = plan_for(network, options, Objective("lean", (LEAN,), (LEAN,)), feed="rows")
     balanced = plan_for(network, options, BALANCED, feed="rows")
     assert balanced.arena_bytes == lean.arena_bytes
-    assert any(c.contract.groups > 1 for c in balanced.candidates)
+    assert split_blocks(balanced.candidates) == (2, 2, 2)
+    assert split_blocks(lean.candidates) == ()
     assert balanced.instructions < lean.instructions
     whole = {name: tuple(c for c in found if c.contract.groups == 1) for name, found in options.items()}
     least, without = (plan_for(network, some, RAM, feed="rows") for some in (options, whole))

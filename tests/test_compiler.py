@@ -118,7 +118,9 @@ def test_the_report_has_the_documented_keys_and_the_headers_numbers(small: Outpu
     sizes = {"arena_bytes", "static_bytes", "stack_bytes", "input_bytes", "total_bytes"}
     assert set(report["ram"]) == sizes | {"arena_touched_bytes", "whole_stack_bytes"}
     assert {"weights_bytes", "parameters_bytes", "code_bytes", "total_bytes"} <= set(report["flash"])
-    keys = {"name", "op", "block", "input_shape", "output_shape", "macs", "weights_bytes", "live_bytes", "kernel"}
+    keys = {"name", "op", "block", "input_shape", "output_shape", "macs", "weights_bytes", "live_bytes", "kernel"} | {
+        "channel_groups"
+    }
     assert all(keys | {"instructions"} <= set(layer) for layer in report["layers"])
     unmeasured = (report["ram"][key] for key in ("static_bytes", "stack_bytes", "total_bytes"))
     assert {*unmeasured, report["flash"]["code_bytes"], report["accuracy"]} == {None}

@@ -136,8 +136,8 @@ def partial_sums(
     assert isinstance(source, PlaneTiles)
     assert order is not None
     group = unit // call.scratch_parts
-    here = [c for c in order[source.channels(call.input_shape).group(group)] if c >= 0]
-    band = source.decode_band(row, call.input_shape, order[source.channels(call.input_shape).group(group)])
+    stored = order[source.channels(call.input_shape).group(group)]
+    here, band = [c for c in stored if c >= 0], source.decode_band(row, call.input_shape, stored)
     x = band.reshape(-1, call.input_shape[2])[:, here].astype(np.int64)
     centred = x - network.tensor(operator.inputs[0]).zero_point
     sums = centred @ operator.weights.reshape(len(operator.bias), -1)[:, here].T.astype(np.int64)

@@ -135,16 +135,18 @@ class _Search:
     def _with_faster(self, plan: Plan, path: Path, pieces: Sequence[int], kits: list[int]) -> tuple[Plan, Path]:
         """With the fastest of ``pieces``; where these do not fit all together, of one half and then of the other."""
         faster = {index: self._pieces.faster(path[index], kits, plan.arena_bytes) for index in pieces}
-        open_ = [index for index in pieces if faster[index]]
-        tries = [{index: faster[index][0] for index in open_}] if len(open_) > 1 else []
-        tries += [{open_[0]: piece} for piece in faster[open_[0]]] if len(open_) == 1 else []
+        left = [index for index in pieces if faster[index]]
+        if len(left) == 1:
+            tries = [{left[0]: piece} for piece in faster[left[0]]]
+        else:
+            tries = [{index: faster[index][0] for index in left}] if left else []
         for tried in tries:
             other = tuple(tried.get(index, piece) for index, piece in enumerate(path))
             made = self._placed(other, plan.arena_bytes)
             if made.arena_bytes <= plan.arena_bytes:
                 return made, other
-        if len(open_) > 1:
-            for half in (open_[: len(open_) // 2], open_[len(open_) // 2 :]):
+        if len(left) > 1:
+            for half in (left[: len(left) // 2], left[len(left) // 2 :]):
                 plan, path = self._with_faster(plan, path, half, kits)
         return plan, path
 
